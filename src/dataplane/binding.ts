@@ -1,0 +1,74 @@
+// The types of the native addon, as native/addon defines them. Only native.ts loads it; test/addon checks that both agree.
+// Five calls: open, apply, readCounters, inspect, close. JavaScript never sees a packet on the forwarding path.
+
+export type PortKind = "tap" | "xdp" | "packet" | "udp" | "tun" | "memory";
+
+/** What open() needs. Checked in TypeScript (dataplane.ts), asserted in C++. */
+export interface OpenOptions {
+  readonly encapsulation: "vxlan" | "udp";
+  readonly vni: number;
+  /** UDP destination port. */
+  readonly port: number;
+  /** The kernel device that stays programmed and takes over: flannel.<VNI>. Empty for the udp format. */
+  readonly overlayDevice: string;
+  /** The underlay network device. */
+  readonly underlayDevice: string;
+  readonly overlayPort: "auto" | PortKind;
+  readonly underlayPort: "auto" | PortKind;
+  /** Forces features off, for tests and for kernels that lie: "tunnel-gso", "tcx", "xdp-native", "xdp-zerocopy", ... */
+  readonly disable: readonly string[];
+  readonly checksumV4: boolean;
+  readonly workers: number;
+  /** Spin this many microseconds before blocking; 0: block at once. */
+  readonly busyPollUs: number;
+}
+
+/** What the native side answers instead of throwing (native/base/result.h). errors.ts makes the JS error. */
+export interface NativeError {
+  readonly code: string;
+  readonly errno: number;
+  readonly op: string;
+  readonly detail: string;
+}
+
+export interface PortReport {
+  readonly side: "overlay" | "underlay";
+  readonly kind: PortKind;
+  /** What was opened and in which mode. */
+  readonly description: string;
+  /** Why this port was chosen. */
+  readonly reason: string;
+  readonly rxKernelDrops: bigint;
+}
+
+export interface Inspection {
+  readonly running: boolean;
+  readonly tableVersion: bigint;
+  readonly peers: number;
+  readonly ports: readonly PortReport[];
+  /** "tcx", "tc", "xdp" or "none": how traffic is steered to us. */
+  readonly steering: string;
+  /** Milliseconds since the oldest worker wrote its heartbeat. */
+  readonly heartbeatAgeMs: number;
+  readonly framesTotal: number;
+  readonly framesFree: number;
+}
+
+export interface NativeDataplane {
+  /** Adopts a whole table in the flat form of native/fwd/table_format.h. */
+  apply(table: Uint8Array): NativeError | null;
+  /** Fills `into` (counterLayout.length values, summed over workers). */
+  readCounters(into: BigUint64Array): void;
+  inspect(): Inspection;
+  /** Idempotent. Steering goes first, so packets take the kernel path from that moment. */
+  close(): void;
+}
+
+export interface Binding {
+  readonly borderVersion: number;
+  /** Names of the counters in order, e.g. "encap.rx_packets", "encap.drop.no_peer", "decap.tx_bytes". */
+  readonly counterLayout: readonly string[];
+  /** Drop reasons with their sentences, for docs, metrics and people. */
+  readonly dropReasons: ReadonlyArray<{ readonly label: string; readonly sentence: string }>;
+  open(options: OpenOptions): NativeDataplane | NativeError;
+}

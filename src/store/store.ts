@@ -1,0 +1,48 @@
+// Where leases live: etcd, Kubernetes, or a directory. A store knows records and time, not allocation policy
+// (subnet/manager.ts) and not what a backend does with a lease.
+import type { Lease, LeaseAttrs } from "../lease/lease.js";
+import type { Prefix4, Prefix6 } from "../addr/address.js";
+
+/** The complete truth at one moment. Consumers diff; nobody patches. */
+export interface LeaseSnapshot {
+  readonly leases: ReadonlyMap<string, Lease>;
+  /** Records that could not be read; each affects only itself. */
+  readonly quarantined: ReadonlyArray<{ readonly key: string; readonly reason: string }>;
+}
+
+export interface Subnets {
+  readonly subnet: Prefix4 | null;
+  readonly ipv6Subnet: Prefix6 | null;
+}
+
+export type CreateOutcome =
+  | { readonly created: true; readonly lease: Lease }
+  /** Somebody else holds the key: read it again before deciding anything. */
+  | { readonly created: false; readonly holder: Lease | null };
+
+/** Connection state for status, readiness and logs. */
+export interface StoreHealth {
+  readonly connected: boolean;
+  /** Milliseconds since the last complete list that succeeded; null: never. */
+  readonly lastSyncAgeMs: number | null;
+  readonly detail: string;
+}
+
+export interface Store {
+  readonly kind: "etcd" | "kube" | "file";
+  /** The raw net-conf text; rejects with code STORE_NO_CONFIG when there is none. */
+  readNetworkConfig(signal: AbortSignal): Promise<string>;
+  /** Yields the text again whenever it changes. */
+  watchNetworkConfig(signal: AbortSignal): AsyncIterable<string>;
+  listLeases(signal: AbortSignal): Promise<LeaseSnapshot>;
+  /** Yields complete snapshots, coalesced, the first one at once; survives every store failure; ends only with the signal. */
+  watchLeases(signal: AbortSignal): AsyncIterable<LeaseSnapshot>;
+  /** Creates the record only if nobody holds it. `ttlSeconds` null: no expiry. */
+  createLease(subnets: Subnets, attrs: LeaseAttrs, ttlSeconds: number | null, signal: AbortSignal): Promise<CreateOutcome>;
+  /** Renews or rewrites our own record, only if it is still as we last saw it (`held`); else { created: false }. */
+  renewLease(held: Lease, attrs: LeaseAttrs, ttlSeconds: number | null, signal: AbortSignal): Promise<CreateOutcome>;
+  /** Deletes a record that is ours, only if it is still as we last saw it. */
+  deleteLease(held: Lease, signal: AbortSignal): Promise<void>;
+  health(): StoreHealth;
+  close(): Promise<void>;
+}
