@@ -28,12 +28,18 @@ function nodeDirectory() {
 const nodeGyp = require.resolve("node-gyp/bin/node-gyp.js");
 const jobs = process.env.RIPSTOP_BUILD_JOBS ?? "max";
 try {
-  execFileSync(process.execPath, [nodeGyp, "configure", "build", `--nodedir=${nodeDirectory()}`, "--jobs", jobs, "--loglevel=warn"], {
-    cwd: root,
-    stdio: process.env.RIPSTOP_VERBOSE ? "inherit" : ["ignore", "pipe", "pipe"],
-  });
+  execFileSync(
+    process.execPath,
+    [nodeGyp, "configure", "build", `--nodedir=${nodeDirectory()}`, "--jobs", jobs, "--loglevel=warn"],
+    {
+      cwd: root,
+      stdio: process.env.RIPSTOP_VERBOSE ? "inherit" : ["ignore", "pipe", "pipe"],
+    },
+  );
 } catch (error) {
   process.stderr.write(`${error.stdout ?? ""}${error.stderr ?? ""}`);
-  process.stderr.write("build-addon: node-gyp failed (above). Needed: g++, make, python3, libbpf-dev; `npm run setup` installs them.\n");
+  process.stderr.write(
+    "build-addon: node-gyp failed (above). Needed: g++, make, python3, libbpf-dev; `npm run setup` installs them.\n",
+  );
   process.exit(1);
 }

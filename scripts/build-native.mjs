@@ -10,7 +10,12 @@ const variants = {
   asan: ["-DRIPSTOP_TESTS=ON", "-DRIPSTOP_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"],
   tsan: ["-DRIPSTOP_TESTS=ON", "-DRIPSTOP_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=Debug"],
   bench: ["-DRIPSTOP_BENCH=ON", "-DCMAKE_BUILD_TYPE=Release"],
-  fuzz: ["-DRIPSTOP_FUZZ=ON", "-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++", "-DRIPSTOP_SANITIZE=fuzzer-no-link,address,undefined"],
+  fuzz: [
+    "-DRIPSTOP_FUZZ=ON",
+    "-DCMAKE_C_COMPILER=clang",
+    "-DCMAKE_CXX_COMPILER=clang++",
+    "-DRIPSTOP_SANITIZE=fuzzer-no-link,address,undefined",
+  ],
 };
 for (const name of process.argv.length > 2 ? process.argv.slice(2) : ["tests"]) {
   const options = variants[name];
@@ -19,7 +24,8 @@ for (const name of process.argv.length > 2 ? process.argv.slice(2) : ["tests"]) 
     process.exit(2);
   }
   const folder = `build-${name}`;
-  const run = (args) => execFileSync("cmake", args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 28 });
+  const run = (args) =>
+    execFileSync("cmake", args, { cwd: root, stdio: ["ignore", "pipe", "inherit"], maxBuffer: 1 << 28 });
   try {
     run(["-S", ".", "-B", folder, "-G", "Ninja", ...options]);
     run(["--build", folder]);

@@ -1,4 +1,5 @@
-// Native's composition root for Node: what JavaScript can see. The only folder that includes napi.h.
+// Native's composition root for Node: what JavaScript can see. The only folder that includes
+// napi.h.
 #include <napi.h>
 
 namespace {

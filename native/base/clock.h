@@ -1,4 +1,5 @@
-// The one place that reads the monotonic clock. Engine and ports only; the path gets time as an argument.
+// The one place that reads the monotonic clock. Engine and ports only; the path gets time as an
+// argument.
 #pragma once
 
 #include <time.h>
@@ -7,7 +8,8 @@
 
 namespace base {
 
-// Nanoseconds of CLOCK_MONOTONIC: the clock bpf_ktime_get_ns() reads, so heartbeats compare directly.
+// Nanoseconds of CLOCK_MONOTONIC: the clock bpf_ktime_get_ns() reads, so heartbeats compare
+// directly.
 inline uint64_t MonotonicNs() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -7,7 +7,8 @@
 
 namespace base {
 
-static_assert(std::endian::native == std::endian::little, "Ripstop runs on little-endian hosts (x86-64, arm64)");
+static_assert(std::endian::native == std::endian::little,
+              "Ripstop runs on little-endian hosts (x86-64, arm64)");
 
 template <typename T>
 inline T Load(const void* from) {

@@ -1,5 +1,6 @@
-// Result<T>: a value, or an Error that says which operation failed on what. Used wherever the operator
-// or the environment can be wrong; never on the packet path (packets end in drop reasons, not errors).
+// Result<T>: a value, or an Error that says which operation failed on what. Used wherever the
+// operator or the environment can be wrong; never on the packet path (packets end in drop reasons,
+// not errors).
 #pragma once
 
 #include <cstdlib>
@@ -24,8 +25,9 @@ Error SystemError(std::string_view code, std::string_view op, std::string_view d
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor): reads as a return.
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor): same.
+  // Implicit on purpose: `return value;` and `return error;` read as what they are.
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(std::move(error)) {}
 
   bool ok() const { return value_.has_value(); }
   explicit operator bool() const { return ok(); }

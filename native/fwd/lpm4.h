@@ -1,5 +1,5 @@
-// Longest-prefix match on IPv4: 65,536 first-level entries, then blocks of 256 (8 + 8 bits). One to three loads.
-// Immutable after building; shared by all workers.
+// Longest-prefix match on IPv4: 65,536 first-level entries, then blocks of 256 (8 + 8 bits). One to
+// three loads. Immutable after building; shared by all workers.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ class Lpm4 {
   struct Route {
     uint32_t address;  // Host order, host bits zero.
     uint8_t length;
-    uint32_t value;    // Any value below 0x80000000, or kLocal/kNoPeer.
+    uint32_t value;  // Any value below 0x80000000, or kLocal/kNoPeer.
   };
   Lpm4();
   // Longer prefixes win; of equal prefixes the last wins (callers reject duplicates before).

@@ -1,5 +1,5 @@
-// Longest-prefix match on IPv6: one hash probe per distinct prefix length, longest first. Flannel uses one or two lengths.
-// Immutable after building; shared by all workers.
+// Longest-prefix match on IPv6: one hash probe per distinct prefix length, longest first. Flannel
+// uses one or two lengths. Immutable after building; shared by all workers.
 #pragma once
 
 #include <array>

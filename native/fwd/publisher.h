@@ -1,5 +1,6 @@
-// Swaps snapshots under running workers. One control thread publishes; each worker announces once a round that it holds
-// nothing from before (quiescent-state reclamation). Nobody locks on the packet path.
+// Swaps snapshots under running workers. One control thread publishes; each worker announces once a
+// round that it holds nothing from before (quiescent-state reclamation). Nobody locks on the packet
+// path.
 #pragma once
 
 #include <array>
@@ -21,13 +22,15 @@ class Publisher {
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  // Control thread. Makes `next` current and frees every earlier snapshot that no worker can still hold.
+  // Control thread. Makes `next` current and frees every earlier snapshot that no worker can still
+  // hold.
   void Publish(std::unique_ptr<const Snapshot> next);
-  // Control thread. Frees what has become free since; returns how many old snapshots are still held.
+  // Control thread. Frees what has become free since; returns how many old snapshots are still
+  // held.
   uint32_t Reclaim();
 
-  // Worker thread, at a batch edge: the current snapshot (nullptr before the first Publish), valid until the next call
-  // by the same worker or its Leave.
+  // Worker thread, at a batch edge: the current snapshot (nullptr before the first Publish), valid
+  // until the next call by the same worker or its Leave.
   const Snapshot* Adopt(uint32_t worker);
   // Worker thread, before it sleeps or ends: it holds nothing until the next Adopt.
   void Leave(uint32_t worker);

@@ -1,5 +1,6 @@
-// The forwarding table as the packet path sees it: immutable once built, shared by all workers, freed after every
-// worker has moved on (fwd/publisher.h). Built on the control thread from the flat form. Pure: no I/O, no clock.
+// The forwarding table as the packet path sees it: immutable once built, shared by all workers,
+// freed after every worker has moved on (fwd/publisher.h). Built on the control thread from the
+// flat form. Pure: no I/O, no clock.
 #pragma once
 
 #include <array>
@@ -23,10 +24,11 @@ struct Format {
   uint32_t vni = 1;
   uint16_t port = 8472;          // UDP destination port, host order.
   uint16_t underlay_mtu = 1500;  // MTU of the underlay device.
-  bool resolve_in_kernel = true;  // The underlay port lets the kernel find next hops; peers need no MAC.
-  bool checksum_v4 = false;      // Fill the outer UDP checksum on IPv4 too (always on IPv6).
-  uint8_t ttl = 64;              // Outer TTL / hop limit.
-  bool copy_dscp = false;        // Outer DSCP from the inner packet (uniform model) instead of 0 (pipe).
+  bool resolve_in_kernel =
+      true;                  // The underlay port lets the kernel find next hops; peers need no MAC.
+  bool checksum_v4 = false;  // Fill the outer UDP checksum on IPv4 too (always on IPv6).
+  uint8_t ttl = 64;          // Outer TTL / hop limit.
+  bool copy_dscp = false;  // Outer DSCP from the inner packet (uniform model) instead of 0 (pipe).
 };
 
 inline constexpr uint32_t kOuterMax = 14 + 40 + 8 + 8;  // Ethernet + IPv6 + UDP + VXLAN.
@@ -35,23 +37,26 @@ inline constexpr uint32_t kLocal = 0xfffffffe;  // LPM result for this node's ow
 
 // Hot: what encap and decap touch. Two cache lines.
 struct alignas(64) Peer {
-  uint8_t outer[80];        // Template: Ethernet, IP, UDP, VXLAN; lengths, checksums and source port are patched.
-  uint8_t outer_bytes;      // Used bytes of `outer`: 42/50 (IPv4 udp/VXLAN), 62/70 (IPv6).
-  uint8_t family;           // Underlay family, 4 or 6.
-  bool ready;               // May be sent to from user space (next hop known, or the kernel finds it).
-  bool loops;               // Its public address lies inside the overlay.
-  uint16_t ip_sum;          // One's complement sum of the IPv4 header template without length and checksum (not folded away).
-  uint16_t inner_mtu;       // Largest inner IP packet.
+  uint8_t outer[80];  // Template: Ethernet, IP, UDP, VXLAN; lengths, checksums and source port are
+                      // patched.
+  uint8_t outer_bytes;  // Used bytes of `outer`: 42/50 (IPv4 udp/VXLAN), 62/70 (IPv6).
+  uint8_t family;       // Underlay family, 4 or 6.
+  bool ready;           // May be sent to from user space (next hop known, or the kernel finds it).
+  bool loops;           // Its public address lies inside the overlay.
+  uint16_t ip_sum;  // One's complement sum of the IPv4 header template without length and checksum
+                    // (not folded away).
+  uint16_t inner_mtu;  // Largest inner IP packet.
   uint32_t id;
   uint8_t vtep_mac[6];
   uint8_t reserved[2];
-  uint32_t pseudo_sum;      // Sum of the UDP pseudo header without length, for outer checksums.
+  uint32_t pseudo_sum;  // Sum of the UDP pseudo header without length, for outer checksums.
 };
 
 class Snapshot {
  public:
   // Checks the table completely before building anything; an Error names the record and the field.
-  static base::Result<std::unique_ptr<const Snapshot>> Build(std::span<const uint8_t> table, const Format& format);
+  static base::Result<std::unique_ptr<const Snapshot>> Build(std::span<const uint8_t> table,
+                                                             const Format& format);
 
   const Format& format() const { return format_; }
   uint64_t version() const { return version_; }
@@ -60,9 +65,10 @@ class Snapshot {
   // Peer index, kLocal or kNoPeer. `address` in network byte order.
   uint32_t FindInner4(uint32_t address_be) const { return inner4_.Find(address_be); }
   uint32_t FindInner6(const uint8_t* address) const { return inner6_.Find(address); }
-  // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when unknown.
-  // A node has several peer records (one per prefix) when it holds several prefixes: the first one is returned,
-  // and `same_node` of it lists whether another record belongs to the same public address.
+  // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when
+  // unknown. A node has several peer records (one per prefix) when it holds several prefixes: the
+  // first one is returned, and `same_node` of it lists whether another record belongs to the same
+  // public address.
   uint32_t FindVtep(const uint8_t* mac) const;
   uint32_t FindUnderlay4(uint32_t address_be) const;
   uint32_t FindUnderlay6(const uint8_t* address) const;

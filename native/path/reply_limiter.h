@@ -1,5 +1,5 @@
-// Token buckets for ICMP answers: at most 1000 a second (burst 50) in all and 10 a second to one address.
-// Owner: a lane. Time is an argument.
+// Token buckets for ICMP answers: at most 1000 a second (burst 50) in all and 10 a second to one
+// address. Owner: a lane. Time is an argument.
 #pragma once
 
 #include <array>

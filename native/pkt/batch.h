@@ -1,5 +1,5 @@
-// A batch: up to 64 packets that travel together. An outbox: a batch that empties itself into a drain when full.
-// Owner and thread: one worker.
+// A batch: up to 64 packets that travel together. An outbox: a batch that empties itself into a
+// drain when full. Owner and thread: one worker.
 #pragma once
 
 #include <array>

@@ -13,19 +13,28 @@ constexpr uint64_t kPageBytes = 4096;
 base::Result<std::unique_ptr<FramePool>> FramePool::Create(uint32_t frames, uint32_t frame_bytes) {
   if (frames == 0 || frame_bytes < 2048 || frame_bytes % 2048 != 0) {
     return base::Error{"FRAME_POOL_SIZE", 0, "FramePool::Create",
-                       "frames must be positive and frame_bytes a multiple of 2048, got " + std::to_string(frames) +
-                           " x " + std::to_string(frame_bytes)};
+                       "frames must be positive and frame_bytes a multiple of 2048, got " +
+                           std::to_string(frames) + " x " + std::to_string(frame_bytes)};
   }
-  const uint64_t bytes = (uint64_t{frames} * frame_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t bytes =
+      (uint64_t{frames} * frame_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
-    return base::SystemError("FRAME_POOL_MEMORY", "mmap", std::to_string(bytes) + " bytes for packet frames; lower the frame count");
+    return base::SystemError(
+        "FRAME_POOL_MEMORY", "mmap",
+        std::to_string(bytes) + " bytes for packet frames; lower the frame count");
   }
-  return std::unique_ptr<FramePool>(new FramePool(static_cast<uint8_t*>(memory), bytes, frames, frame_bytes));
+  return std::unique_ptr<FramePool>(
+      new FramePool(static_cast<uint8_t*>(memory), bytes, frames, frame_bytes));
 }
 
 FramePool::FramePool(uint8_t* memory, uint64_t memory_bytes, uint32_t frames, uint32_t frame_bytes)
-    : memory_(memory), memory_bytes_(memory_bytes), frames_(frames), frame_bytes_(frame_bytes), packets_(frames), out_(frames, 0) {
+    : memory_(memory),
+      memory_bytes_(memory_bytes),
+      frames_(frames),
+      frame_bytes_(frame_bytes),
+      packets_(frames),
+      out_(frames, 0) {
   free_.reserve(frames);
   for (uint32_t i = 0; i < frames; ++i) {
     Packet& packet = packets_[i];
@@ -33,7 +42,8 @@ FramePool::FramePool(uint8_t* memory, uint64_t memory_bytes, uint32_t frames, ui
     packet.capacity = frame_bytes_;
     packet.index = i;
     packet.pool = this;
-    free_.push_back(frames - 1 - i);  // Low frames first: pages that were never needed stay untouched.
+    free_.push_back(frames - 1 -
+                    i);  // Low frames first: pages that were never needed stay untouched.
   }
 }
 

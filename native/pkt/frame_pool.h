@@ -1,5 +1,6 @@
-// A fixed set of equal frames in one mapping, each with its Packet beside it. No allocation after Create.
-// Owner: one worker; not thread-safe. take/give move ownership of a frame. LIFO, so the warmest frame goes out next.
+// A fixed set of equal frames in one mapping, each with its Packet beside it. No allocation after
+// Create. Owner: one worker; not thread-safe. take/give move ownership of a frame. LIFO, so the
+// warmest frame goes out next.
 #pragma once
 
 #include <cstdint>
@@ -14,13 +15,15 @@ namespace pkt {
 
 class FramePool {
  public:
-  // frame_bytes is rounded up to a page (XDP wants power-of-two chunks of 2048 or 4096: pass that exactly).
+  // frame_bytes is rounded up to a page (XDP wants power-of-two chunks of 2048 or 4096: pass that
+  // exactly).
   static base::Result<std::unique_ptr<FramePool>> Create(uint32_t frames, uint32_t frame_bytes);
   ~FramePool();
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
 
-  // An empty packet (len 0, data at base + kHeadroomBytes, all metadata reset), or nullptr when all frames are out.
+  // An empty packet (len 0, data at base + kHeadroomBytes, all metadata reset), or nullptr when all
+  // frames are out.
   Packet* Take();
   void Give(Packet* packet);  // Asserts that the packet is this pool's and was out.
   Packet* At(uint32_t index) { return &packets_[index]; }

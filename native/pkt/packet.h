@@ -1,11 +1,13 @@
 // A packet: a window into one frame, plus what is known about its checksum and segmentation.
-// Owner: exactly one of pool, port ring, batch, outbox at any instant. Thread: the worker of its pool.
+// Owner: exactly one of pool, port ring, batch, outbox at any instant. Thread: the worker of its
+// pool.
 //
 //   frame.base                      data                          data + len
 //   |<------- headroom() ---------->|<---------- len ------------>|<--- tailroom() --->|
 //
-// Every packet on the forwarding path starts with an Ethernet header. Ports whose device carries bare IP
-// (TUN, UDP sockets) add a made-up one on receive and strip it on transmit, so that the path has one shape.
+// Every packet on the forwarding path starts with an Ethernet header. Ports whose device carries
+// bare IP (TUN, UDP sockets) add a made-up one on receive and strip it on transmit, so that the
+// path has one shape.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,8 @@ enum class Gso : uint8_t { kNone, kTcp4, kTcp6, kUdp };
 
 enum class Checksum : uint8_t {
   kUnknown,   // Whatever stands in the packet; nobody looked.
-  kPartial,   // The L4 field at csum_start + csum_offset holds the pseudo-header sum only; somebody must fill it.
+  kPartial,   // The L4 field at csum_start + csum_offset holds the pseudo-header sum only; somebody
+              // must fill it.
   kVerified,  // Somebody trustworthy (kernel, hardware, us) found it right.
 };
 
@@ -35,8 +38,9 @@ struct Packet {
   uint16_t csum_start = 0;   // Bytes from data to where summing starts, when kPartial.
   uint16_t csum_offset = 0;  // Bytes from csum_start to the 16-bit field, when kPartial.
 
-  // Set by encap: bytes from data to the inner frame's first byte (Ethernet for VXLAN, IP for udp); 0 when the
-  // packet is not encapsulated. csum_start then points into the inner packet, and gso describes the inner one.
+  // Set by encap: bytes from data to the inner frame's first byte (Ethernet for VXLAN, IP for udp);
+  // 0 when the packet is not encapsulated. csum_start then points into the inner packet, and gso
+  // describes the inner one.
   uint16_t inner_offset = 0;
   uint16_t outer_l4_offset = 0;  // Bytes from data to the outer UDP header, when inner_offset != 0.
 
@@ -45,7 +49,7 @@ struct Packet {
   // Fixed for the life of the pool.
   uint8_t* base = nullptr;  // First byte of the frame.
   uint32_t capacity = 0;    // Bytes in the frame.
-  uint32_t index = 0;       // Frame number within its pool (XDP ports turn this into a UMEM address).
+  uint32_t index = 0;  // Frame number within its pool (XDP ports turn this into a UMEM address).
   FramePool* pool = nullptr;
 
   uint32_t headroom() const { return static_cast<uint32_t>(data - base); }
@@ -53,8 +57,10 @@ struct Packet {
   bool super_packet() const { return gso != Gso::kNone; }
 };
 
-inline constexpr uint32_t kBatchMax = 64;          // Packets in a batch.
-inline constexpr uint32_t kHeadroomBytes = 128;    // Free bytes before data on receive: vnet header 24 + outer 70, rounded.
-inline constexpr uint32_t kSuperPacketMax = 65536 + 128;  // Largest frame a TAP hands over, with outer headers.
+inline constexpr uint32_t kBatchMax = 64;  // Packets in a batch.
+inline constexpr uint32_t kHeadroomBytes =
+    128;  // Free bytes before data on receive: vnet header 24 + outer 70, rounded.
+inline constexpr uint32_t kSuperPacketMax =
+    65536 + 128;  // Largest frame a TAP hands over, with outer headers.
 
 }  // namespace pkt

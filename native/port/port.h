@@ -1,7 +1,8 @@
-// A port: where frames enter and leave a worker, in batches. Implementations: tap, xdp, packet, udp, tun, memory, pcap.
-// Owner: the engine. Thread: Receive, Transmit and Flush run on the owning worker only. No port allocates after it
-// is open, blocks, logs or throws. Ownership: Receive gives the caller packets from the port's own pool; Transmit
-// takes every packet of the batch, whatever pool it came from, and gives each back when it is done with it.
+// A port: where frames enter and leave a worker, in batches. Implementations: tap, xdp, packet,
+// udp, tun, memory, pcap. Owner: the engine. Thread: Receive, Transmit and Flush run on the owning
+// worker only. No port allocates after it is open, blocks, logs or throws. Ownership: Receive gives
+// the caller packets from the port's own pool; Transmit takes every packet of the batch, whatever
+// pool it came from, and gives each back when it is done with it.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,16 @@
 
 namespace port {
 
-// What Transmit accepts; the lane segments packets and fills checksums before a port that cannot take them.
+// What Transmit accepts; the lane segments packets and fills checksums before a port that cannot
+// take them.
 struct Capabilities {
-  bool super_packets = false;         // Plain TCP/UDP super-packets (gso != kNone, inner_offset == 0).
+  bool super_packets = false;  // Plain TCP/UDP super-packets (gso != kNone, inner_offset == 0).
   bool tunnel_super_packets = false;  // Encapsulated ones (inner_offset != 0), segmented after us.
   bool partial_checksum = false;      // Checksum::kPartial on plain packets.
-  bool tunnel_partial_checksum = false;  // Checksum::kPartial that points into the inner packet of an encapsulated one.
-  uint32_t frame_bytes_max = 0;       // Longest single frame (Ethernet header included) when it is no super-packet.
+  bool tunnel_partial_checksum =
+      false;  // Checksum::kPartial that points into the inner packet of an encapsulated one.
+  uint32_t frame_bytes_max =
+      0;  // Longest single frame (Ethernet header included) when it is no super-packet.
 };
 
 // Beyond the lane's own counters: what the device did. Read by inspect(), from any thread.
@@ -35,17 +39,20 @@ class Port {
   virtual std::string description() const = 0;  // What was opened and in which mode, for status.
   virtual Capabilities capabilities() const = 0;
 
-  // Appends up to out.room() packets; returns how many. 0 means: nothing to read now. A received frame that cannot be
-  // handed over (truncated, no frame left) is counted in `counters` as received and dropped.
+  // Appends up to out.room() packets; returns how many. 0 means: nothing to read now. A received
+  // frame that cannot be handed over (truncated, no frame left) is counted in `counters` as
+  // received and dropped.
   virtual uint32_t Receive(pkt::Batch& out, pkt::LaneCounters& counters) = 0;
 
-  // Sends and empties the batch. Counts tx_* in `counters` for what was accepted, a drop reason for the rest.
+  // Sends and empties the batch. Counts tx_* in `counters` for what was accepted, a drop reason for
+  // the rest.
   virtual void Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) = 0;
 
   // Called once after each round of the worker: kick the kernel, reap completions.
   virtual void Flush() {}
 
-  // A descriptor that polls readable when Receive has work; -1 when the port must be polled by calling Receive.
+  // A descriptor that polls readable when Receive has work; -1 when the port must be polled by
+  // calling Receive.
   virtual int wait_fd() const = 0;
 
   virtual Statistics statistics() const { return {}; }

@@ -60,7 +60,12 @@ export interface Host {
   reconcilePeers(device: string, entries: readonly PeerEntry[]): Promise<readonly HostChange[]>;
   deleteLink(name: string): Promise<void>;
   /** Next hop towards an underlay address, resolving the neighbour if needed; null when unreachable. */
-  resolveNextHop(address: VxlanSpec["local"]): Promise<{ readonly device: string; readonly gateway: VxlanSpec["local"] | null; readonly mac: Mac | null; readonly mtu: number } | null>;
+  resolveNextHop(address: VxlanSpec["local"]): Promise<{
+    readonly device: string;
+    readonly gateway: VxlanSpec["local"] | null;
+    readonly mac: Mac | null;
+    readonly mtu: number;
+  } | null>;
   /** One item per relevant kernel event, coalesced; `overrun` means: compare everything. */
   events(signal: AbortSignal): AsyncIterable<{ readonly kind: "link" | "address" | "route" | "neighbor" | "overrun" }>;
   close(): void;

@@ -38,7 +38,12 @@ export interface Store {
   /** Yields complete snapshots, coalesced, the first one at once; survives every store failure; ends only with the signal. */
   watchLeases(signal: AbortSignal): AsyncIterable<LeaseSnapshot>;
   /** Creates the record only if nobody holds it. `ttlSeconds` null: no expiry. */
-  createLease(subnets: Subnets, attrs: LeaseAttrs, ttlSeconds: number | null, signal: AbortSignal): Promise<CreateOutcome>;
+  createLease(
+    subnets: Subnets,
+    attrs: LeaseAttrs,
+    ttlSeconds: number | null,
+    signal: AbortSignal,
+  ): Promise<CreateOutcome>;
   /** Renews or rewrites our own record, only if it is still as we last saw it (`held`); else { created: false }. */
   renewLease(held: Lease, attrs: LeaseAttrs, ttlSeconds: number | null, signal: AbortSignal): Promise<CreateOutcome>;
   /** Deletes a record that is ours, only if it is still as we last saw it. */
