@@ -1,0 +1,29 @@
+// The few settings a port makes on a device it created itself (ioctl and sysfs). Control thread only.
+// Everything else about devices belongs to the control plane and rtnetlink.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+namespace port {
+
+class NetDevice {
+ public:
+  explicit NetDevice(std::string name) : name_(std::move(name)) {}
+
+  base::Status SetMtu(uint32_t mtu);
+  base::Status SetTxQueueLength(uint32_t packets);
+  base::Status SetUp();
+  // No router solicitations or listener reports from a device that only carries other people's packets.
+  // A kernel without IPv6 has nothing to disable: success.
+  base::Status DisableIpv6();
+  // A counter from /sys/class/net/<name>/statistics; 0 when it cannot be read.
+  uint64_t ReadStatistic(const char* counter) const;
+
+ private:
+  std::string name_;
+};
+
+}  // namespace port
