@@ -1,0 +1,115 @@
+// Peer table -> the flat bytes of native/fwd/table_format.h, which apply() hands to C++. Pure. The layout constants below
+// repeat that header; test/unit/dataplane/codec.test.ts reads the header and compares, so that neither can drift alone.
+import type { Ipv4, Ipv6, Mac, Prefix } from "../addr/address.js";
+import { RipstopError } from "../lib/errors.js";
+import type { NextHop, Peer, PeerTable } from "./peer-table.js";
+
+export const TABLE_MAGIC = 0x42545352;
+export const TABLE_LAYOUT = 1;
+export const PEERS_MAX = 16384;
+export const LOCAL_PREFIXES_MAX = 64;
+export const PEER_RESOLVED = 1;
+
+export const HEADER_BYTES = 72;
+export const PREFIX_BYTES = 24;
+export const PEER_BYTES = 64;
+
+/** Byte offsets of the fields, as offsetof() gives them in C++. */
+export const HEADER = {
+  magic: 0,
+  layout: 4,
+  local_prefix_count: 6,
+  version: 8,
+  peer_count: 16,
+  overlay_mtu: 20,
+  reserved0: 22,
+  underlay_v4: 24,
+  underlay_v6: 40,
+  underlay_mac: 56,
+  vtep_mac: 62,
+  reserved1: 68,
+} as const;
+export const PREFIX = { family: 0, length: 1, reserved: 2, address: 8 } as const;
+export const PEER = {
+  id: 0,
+  flags: 4,
+  prefix_family: 5,
+  prefix_length: 6,
+  underlay_family: 7,
+  underlay_port: 8,
+  path_mtu: 10,
+  prefix: 12,
+  underlay: 28,
+  vtep_mac: 44,
+  next_hop_mac: 50,
+  reserved: 56,
+} as const;
+
+/** `nextHops` by peer id; a peer without one is left to ports that let the kernel resolve. Throws TABLE_TOO_BIG. */
+export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, NextHop> = new Map()): Uint8Array {
+  const { local, peers } = table;
+  requireAtMost("peers", peers.length, PEERS_MAX);
+  requireAtMost("local prefixes", local.prefixes.length, LOCAL_PREFIXES_MAX);
+  const bytes = new Uint8Array(HEADER_BYTES + local.prefixes.length * PREFIX_BYTES + peers.length * PEER_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(HEADER.magic, TABLE_MAGIC, true);
+  view.setUint16(HEADER.layout, TABLE_LAYOUT, true);
+  view.setUint16(HEADER.local_prefix_count, local.prefixes.length, true);
+  view.setBigUint64(HEADER.version, table.version, true);
+  view.setUint32(HEADER.peer_count, peers.length, true);
+  view.setUint16(HEADER.overlay_mtu, local.overlayMtu, true);
+  if (local.underlayV4 !== null) putIpv4(view, HEADER.underlay_v4, local.underlayV4);
+  if (local.underlayV6 !== null) putIpv6(view, HEADER.underlay_v6, local.underlayV6);
+  putMac(bytes, HEADER.underlay_mac, local.underlayMac);
+  putMac(bytes, HEADER.vtep_mac, local.vtepMac);
+  let at = HEADER_BYTES;
+  for (const prefix of local.prefixes) {
+    view.setUint8(at + PREFIX.family, prefix.family);
+    view.setUint8(at + PREFIX.length, prefix.length);
+    putAddress(view, at + PREFIX.address, prefix);
+    at += PREFIX_BYTES;
+  }
+  for (const peer of peers) {
+    putPeer(bytes, view, at, peer, nextHops.get(peer.id));
+    at += PEER_BYTES;
+  }
+  return bytes;
+}
+
+function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, nextHop: NextHop | undefined): void {
+  view.setUint32(at + PEER.id, peer.id, true);
+  view.setUint8(at + PEER.flags, nextHop === undefined ? 0 : PEER_RESOLVED);
+  view.setUint8(at + PEER.prefix_family, peer.prefix.family);
+  view.setUint8(at + PEER.prefix_length, peer.prefix.length);
+  view.setUint8(at + PEER.underlay_family, peer.underlay.family);
+  view.setUint16(at + PEER.path_mtu, nextHop?.pathMtu ?? 0, true);
+  putAddress(view, at + PEER.prefix, peer.prefix);
+  putAddress(view, at + PEER.underlay, peer.underlay);
+  putMac(bytes, at + PEER.vtep_mac, peer.vtepMac);
+  putMac(bytes, at + PEER.next_hop_mac, nextHop?.mac ?? null);
+}
+
+/** Network byte order; an IPv4 address takes the first 4 of 16 bytes. */
+function putAddress(view: DataView, at: number, from: Prefix | Peer["underlay"]): void {
+  if (from.family === 4) putIpv4(view, at, from.address);
+  else putIpv6(view, at, from.address);
+}
+
+function putIpv4(view: DataView, at: number, address: Ipv4): void {
+  view.setUint32(at, address, false);
+}
+
+function putIpv6(view: DataView, at: number, address: Ipv6): void {
+  view.setBigUint64(at, address >> 64n, false);
+  view.setBigUint64(at + 8, address & 0xffff_ffff_ffff_ffffn, false);
+}
+
+function putMac(bytes: Uint8Array, at: number, mac: Mac | null): void {
+  if (mac === null) return;
+  for (let i = 0; i < 6; i++) bytes[at + i] = Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16);
+}
+
+function requireAtMost(what: string, count: number, max: number): void {
+  if (count <= max) return;
+  throw new RipstopError("TABLE_TOO_BIG", `${count} ${what} do not fit one peer table (at most ${max}); split the network into larger subnets`);
+}
