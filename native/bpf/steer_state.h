@@ -34,6 +34,8 @@ struct rs_steer_state {
   __u16 local_families;  /* 4: local_ip4_be is set. 6: local_ip6 is set. Bits RS_LOCAL_*. */
   __u32 local_ip4_be;
   __u8 local_ip6[16];
+  __u8 vtep_mac[6];      /* MAC of flannel.<VNI>. */
+  __u8 unused0[2];
 
   __u32 overlay_ifindex;   /* TAP that the overlay side is read from and written to. */
   __u32 underlay_ifindex;  /* TAP of the underlay side. */

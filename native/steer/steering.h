@@ -1,0 +1,51 @@
+// Steering: loads the BPF programs, attaches them by links that die with this process, and owns the shared state they
+// read (liveness, addresses, devices). Thread: control; workers only write their heartbeat.
+// Attach order matters: the state is complete before the first program is attached; detaching is the first step of close.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "bpf/steer_state.h"
+#include "fwd/snapshot.h"
+
+namespace steer {
+
+// Where a program sits; each is one BPF link.
+enum class Hook { kOverlayEgress, kOverlayTap, kUnderlayTap, kNic };
+
+class Steering {
+ public:
+  // Loads all programs; nothing is attached yet. Needs CAP_BPF and CAP_NET_ADMIN.
+  static base::Result<std::unique_ptr<Steering>> Load();
+  ~Steering();
+  Steering(const Steering&) = delete;
+  Steering& operator=(const Steering&) = delete;
+
+  // Devices and format; call before the first Attach.
+  rs_steer_state& state() { return *state_; }
+  // Addresses follow the peer table; called at every apply.
+  void Follow(const fwd::Snapshot& table);
+
+  // Attaches by a tcx link (Linux >= 6.6).
+  base::Status Attach(Hook hook, uint32_t ifindex);
+  // From here on every packet takes the kernel path. Idempotent.
+  void Detach();
+
+  int xdp_program() const { return xdp_redirect_.get(); }
+  int xsks_map() const { return xsks_map_.get(); }
+
+ private:
+  Steering() = default;
+  int ProgramOf(Hook hook) const;
+
+  base::UniqueFd overlay_egress_, overlay_ingress_, underlay_ingress_, nic_ingress_, xdp_redirect_;
+  base::UniqueFd state_map_, xsks_map_;
+  rs_steer_state* state_ = nullptr;  // Mapped from state_map_.
+  std::vector<base::UniqueFd> links_;
+};
+
+}  // namespace steer
