@@ -1,12 +1,14 @@
-/* XDP: hands encapsulated packets that are ours to the AF_XDP socket of their queue, everything else to the kernel.
- * Included by the object that carries the steering programs and by redirect.bpf.c (the XDP port alone).
- * Must never drop, never change a packet, and must pass when in doubt: the kernel path judges what it does not know.
+/* XDP: hands encapsulated packets that are ours to the AF_XDP socket of their queue, everything
+ * else to the kernel. Included by the object that carries the steering programs and by
+ * redirect.bpf.c (the XDP port alone). Must never drop, never change a packet, and must pass when
+ * in doubt: the kernel path judges what it does not know.
  *
  *   1. data plane alive?           4. UDP to our port?
  *   2. frame fits a umem frame?    5. VXLAN: our VNI?
  *   3. IP to us, no fragment?      6. redirect; a queue without a socket passes
  *
- * Loaded without BPF_F_XDP_HAS_FRAGS (docs/decisions/0020): multi-buffer frames do not fit one umem frame anyway. */
+ * Loaded without BPF_F_XDP_HAS_FRAGS (docs/decisions/0020): multi-buffer frames do not fit one umem
+ * frame anyway. */
 #ifndef RIPSTOP_BPF_REDIRECT_BPF_H
 #define RIPSTOP_BPF_REDIRECT_BPF_H
 
@@ -25,10 +27,10 @@ struct {
 } xsks SEC(".maps");
 
 SEC("xdp")
-int rs_xdp_redirect(struct xdp_md *context) {
-  const __u8 *data = (const void *)(long)context->data;
-  const __u8 *end = (const void *)(long)context->data_end;
-  const struct rs_steer_state *state = rs_state();
+int rs_xdp_redirect(struct xdp_md* context) {
+  const __u8* data = (const void*)(long)context->data;
+  const __u8* end = (const void*)(long)context->data_end;
+  const struct rs_steer_state* state = rs_state();
   if (!state || !rs_alive(state)) return XDP_PASS;
   if (end - data > RS_XDP_FRAME_MAX) return XDP_PASS;
 

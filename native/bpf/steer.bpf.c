@@ -1,63 +1,73 @@
-/* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h. SPDX: Dual BSD/GPL.
- * Links are owned by the data-plane process: when it dies they are gone, when it hangs rs_alive() says no; either way
- * the packet takes the kernel's own VXLAN path. No program drops, and none changes a packet.
+/* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h. SPDX:
+ * Dual BSD/GPL. Links are owned by the data-plane process: when it dies they are gone, when it
+ * hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path. No program
+ * drops, and none changes a packet.
  *
  *   out: flannel.<VNI> egress  -> rs_overlay_egress   -> overlay TAP  -> worker encapsulates
- *        underlay TAP ingress  -> rs_underlay_ingress -> external interface, next hop found by the kernel
- *   in:  external if. ingress  -> rs_nic_ingress      -> underlay TAP -> worker decapsulates
- *        overlay TAP ingress   -> rs_overlay_ingress  -> flannel.<VNI>, as if it had received the frame
+ *        underlay TAP ingress  -> rs_underlay_ingress -> external interface, next hop found by the
+ * kernel in:  external if. ingress  -> rs_nic_ingress      -> underlay TAP -> worker decapsulates
+ *        overlay TAP ingress   -> rs_overlay_ingress  -> flannel.<VNI>, as if it had received the
+ * frame
  */
 #include <linux/pkt_cls.h>
 
 #include "bpf/redirect.bpf.h"
 
 #ifndef TCX_NEXT
-#define TCX_NEXT (-1) /* Linux 6.6; in an ordinary tc filter -1 means the same: continue with what was configured. */
+#define TCX_NEXT                                                                        \
+  (-1) /* Linux 6.6; in an ordinary tc filter -1 means the same: continue with what was \
+          configured. */
 #endif
 
-/* Frames that a user-space worker can carry: unicast IPv4 or IPv6. The kernel path decides about everything else. */
-static __always_inline int rs_carried(const struct __sk_buff *skb, const struct ethhdr *eth) {
+/* Frames that a user-space worker can carry: unicast IPv4 or IPv6. The kernel path decides about
+ * everything else. */
+static __always_inline int rs_carried(const struct __sk_buff* skb, const struct ethhdr* eth) {
   if (eth->h_dest[0] & 1) return 0;
   return skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
 }
 
 SEC("tc")
-int rs_overlay_egress(struct __sk_buff *skb) {
-  const struct rs_steer_state *state = rs_state();
+int rs_overlay_egress(struct __sk_buff* skb) {
+  const struct rs_steer_state* state = rs_state();
   if (!state || !rs_alive(state)) return TCX_NEXT;
   /* A frame that came from our overlay TAP is one the worker handed back for the kernel path. */
   if (skb->ingress_ifindex == state->overlay_ifindex) return TCX_NEXT;
-  const struct ethhdr *eth = (const void *)(long)skb->data;
-  if ((const void *)(eth + 1) > (const void *)(long)skb->data_end || !rs_carried(skb, eth)) return TCX_NEXT;
+  const struct ethhdr* eth = (const void*)(long)skb->data;
+  if ((const void*)(eth + 1) > (const void*)(long)skb->data_end || !rs_carried(skb, eth))
+    return TCX_NEXT;
   return bpf_redirect(state->overlay_ifindex, 0);
 }
 
 SEC("tc")
-int rs_overlay_ingress(struct __sk_buff *skb) {
-  const struct rs_steer_state *state = rs_state();
+int rs_overlay_ingress(struct __sk_buff* skb) {
+  const struct rs_steer_state* state = rs_state();
   if (!state) return TCX_NEXT;
-  const struct ethhdr *eth = (const void *)(long)skb->data;
-  if ((const void *)(eth + 1) > (const void *)(long)skb->data_end) return TCX_NEXT;
+  const struct ethhdr* eth = (const void*)(long)skb->data;
+  if ((const void*)(eth + 1) > (const void*)(long)skb->data_end) return TCX_NEXT;
   /* Sent by our own VTEP: handed back by the worker, so out again and past rs_overlay_egress. */
-  const int punted = __builtin_memcmp(eth->h_source, state->vtep_mac, ETH_ALEN) == 0;
+  const __u16 *source = (const void*)eth->h_source, *ours = (const void*)state->vtep_mac;
+  const int punted = source[0] == ours[0] && source[1] == ours[1] && source[2] == ours[2];
   return bpf_redirect(state->vxlan_ifindex, punted ? 0 : BPF_F_INGRESS);
 }
 
 SEC("tc")
-int rs_underlay_ingress(struct __sk_buff *skb __attribute__((unused))) {
-  const struct rs_steer_state *state = rs_state();
+int rs_underlay_ingress(struct __sk_buff* skb __attribute__((unused))) {
+  const struct rs_steer_state* state = rs_state();
   if (!state) return TCX_NEXT;
   return bpf_redirect_neigh(state->nic_ifindex, 0, 0, 0);
 }
 
 SEC("tc")
-int rs_nic_ingress(struct __sk_buff *skb) {
-  const struct rs_steer_state *state = rs_state();
+int rs_nic_ingress(struct __sk_buff* skb) {
+  const struct rs_steer_state* state = rs_state();
   if (!state || !rs_alive(state)) return TCX_NEXT;
-  if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6)) return TCX_NEXT;
-  /* Drivers may leave headers in page fragments; the pull makes the part we read linear (no-op when it is). */
+  if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+    return TCX_NEXT;
+  /* Drivers may leave headers in page fragments; the pull makes the part we read linear (no-op when
+   * it is). */
   if (bpf_skb_pull_data(skb, 0) != 0) return TCX_NEXT;
-  if (!rs_ours(state, (const void *)(long)skb->data, (const void *)(long)skb->data_end)) return TCX_NEXT;
+  if (!rs_ours(state, (const void*)(long)skb->data, (const void*)(long)skb->data_end))
+    return TCX_NEXT;
   return bpf_redirect(state->underlay_ifindex, 0);
 }
 

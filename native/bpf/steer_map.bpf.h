@@ -17,20 +17,20 @@ struct {
   __type(value, struct rs_steer_state);
 } steer_state SEC(".maps");
 
-static __always_inline const struct rs_steer_state *rs_state(void) {
+static __always_inline const struct rs_steer_state* rs_state(void) {
   const __u32 only = 0;
   return bpf_map_lookup_elem(&steer_state, &only);
 }
 
-/* All workers, because a flow may belong to any of them. A heartbeat can be ahead of `now`: the worker beat after the
- * clock was read here. */
-static __always_inline int rs_alive(const struct rs_steer_state *state) {
+/* All workers, because a flow may belong to any of them. A heartbeat can be ahead of `now`: the
+ * worker beat after the clock was read here. */
+static __always_inline int rs_alive(const struct rs_steer_state* state) {
   const __u64 now = bpf_ktime_get_ns();
   const __u32 workers = state->workers;
   if (workers == 0 || workers > RS_WORKERS_MAX) return 0;
   for (__u32 i = 0; i < RS_WORKERS_MAX; ++i) {
     if (i == workers) break;
-    const __u64 beat = *(const volatile __u64 *)&state->heartbeat[i].ns;
+    const __u64 beat = *(const volatile __u64*)&state->heartbeat[i].ns;
     if (now > beat && now - beat >= state->stale_ns) return 0;
   }
   return 1;

@@ -1,6 +1,7 @@
-/* What the workers tell the BPF programs: the one entry of the map `steer_state`. Shared, byte for byte, by steer.bpf.c,
- * redirect.bpf.h and C++. Owner: the data-plane process, which maps the entry; the programs only read it.
- * Plain C: no pointers, no implicit padding, network order where a name ends in _be. */
+/* What the workers tell the BPF programs: the one entry of the map `steer_state`. Shared, byte for
+ * byte, by steer.bpf.c, redirect.bpf.h and C++. Owner: the data-plane process, which maps the
+ * entry; the programs only read it. Plain C: no pointers, no implicit padding, network order where
+ * a name ends in _be. */
 #ifndef RIPSTOP_BPF_STEER_STATE_H
 #define RIPSTOP_BPF_STEER_STATE_H
 
@@ -8,16 +9,19 @@
 
 enum {
   RS_WORKERS_MAX = 16,
-  RS_QUEUES_MAX = 64,        /* Entries of the map `xsks`: device queues an XDP port can cover. */
-  RS_XDP_FRAME_MAX = 3712,   /* 4096-byte umem frame less XDP_PACKET_HEADROOM (256) less our headroom (128). */
+  RS_QUEUES_MAX = 64, /* Entries of the map `xsks`: device queues an XDP port can cover. */
+  RS_XDP_FRAME_MAX =
+      3712, /* 4096-byte umem frame less XDP_PACKET_HEADROOM (256) less our headroom (128). */
 };
 
 enum rs_encapsulation {
   RS_ENCAPSULATION_VXLAN = 1,
-  RS_ENCAPSULATION_UDP = 2,  /* flannel's `udp` format: a bare inner IP packet behind the UDP header. */
+  RS_ENCAPSULATION_UDP =
+      2, /* flannel's `udp` format: a bare inner IP packet behind the UDP header. */
 };
 
-/* One cache line each, so that workers do not take turns owning one. CLOCK_MONOTONIC, as bpf_ktime_get_ns() reads it. */
+/* One cache line each, so that workers do not take turns owning one. CLOCK_MONOTONIC, as
+ * bpf_ktime_get_ns() reads it. */
 struct rs_heartbeat {
   __u64 ns;
   __u64 unused[7];
@@ -26,22 +30,22 @@ struct rs_heartbeat {
 struct rs_steer_state {
   struct rs_heartbeat heartbeat[RS_WORKERS_MAX];
 
-  __u64 stale_ns;        /* A heartbeat this old means: leave the packet to the kernel. */
-  __u32 workers;         /* Heartbeats that must all be fresh; 0 means the data plane is not up. */
-  __u32 encapsulation;   /* enum rs_encapsulation. */
-  __u32 vni;             /* Host order. */
-  __u16 udp_port_be;     /* Destination port of encapsulated packets. */
-  __u16 local_families;  /* 4: local_ip4_be is set. 6: local_ip6 is set. Bits RS_LOCAL_*. */
+  __u64 stale_ns;       /* A heartbeat this old means: leave the packet to the kernel. */
+  __u32 workers;        /* Heartbeats that must all be fresh; 0 means the data plane is not up. */
+  __u32 encapsulation;  /* enum rs_encapsulation. */
+  __u32 vni;            /* Host order. */
+  __u16 udp_port_be;    /* Destination port of encapsulated packets. */
+  __u16 local_families; /* 4: local_ip4_be is set. 6: local_ip6 is set. Bits RS_LOCAL_*. */
   __u32 local_ip4_be;
   __u8 local_ip6[16];
-  __u8 vtep_mac[6];      /* MAC of flannel.<VNI>. */
+  __u8 vtep_mac[6]; /* MAC of flannel.<VNI>. */
   __u8 unused0[2];
 
-  __u32 overlay_ifindex;   /* TAP that the overlay side is read from and written to. */
-  __u32 underlay_ifindex;  /* TAP of the underlay side. */
-  __u32 vxlan_ifindex;     /* flannel.<VNI>. */
-  __u32 nic_ifindex;       /* The external interface. */
-  __u32 flags;             /* For the steering programs; 0 where unused. */
+  __u32 overlay_ifindex;  /* TAP that the overlay side is read from and written to. */
+  __u32 underlay_ifindex; /* TAP of the underlay side. */
+  __u32 vxlan_ifindex;    /* flannel.<VNI>. */
+  __u32 nic_ifindex;      /* The external interface. */
+  __u32 flags;            /* For the steering programs; 0 where unused. */
 };
 
 enum {

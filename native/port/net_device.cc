@@ -16,12 +16,16 @@ namespace port {
 
 namespace {
 
-base::Status Request(const std::string& name, unsigned long operation, const char* words, ifreq* request) {
+base::Status Request(const std::string& name, unsigned long operation, const char* words,
+                     ifreq* request) {
   base::UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return base::SystemError("DEVICE_SOCKET_FAILED", "socket(AF_INET)", "needed to configure " + name);
+  if (!fd.valid())
+    return base::SystemError("DEVICE_SOCKET_FAILED", "socket(AF_INET)",
+                             "needed to configure " + name);
   std::snprintf(request->ifr_name, sizeof request->ifr_name, "%s", name.c_str());
   if (ioctl(fd.get(), operation, request) != 0) {
-    return base::SystemError("DEVICE_CONFIGURE_FAILED", std::string("ioctl(") + words + " " + name + ")",
+    return base::SystemError("DEVICE_CONFIGURE_FAILED",
+                             std::string("ioctl(") + words + " " + name + ")",
                              "CAP_NET_ADMIN is needed in this network namespace");
   }
   return base::Ok();
@@ -43,7 +47,8 @@ base::Status NetDevice::SetTxQueueLength(uint32_t packets) {
 
 base::Status NetDevice::SetUp() {
   ifreq request{};
-  if (auto status = Request(name_, SIOCGIFFLAGS, "SIOCGIFFLAGS", &request); !status.ok()) return status;
+  if (auto status = Request(name_, SIOCGIFFLAGS, "SIOCGIFFLAGS", &request); !status.ok())
+    return status;
   request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
   return Request(name_, SIOCSIFFLAGS, "SIOCSIFFLAGS", &request);
 }

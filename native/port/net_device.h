@@ -1,5 +1,5 @@
-// The few settings a port makes on a device it created itself (ioctl and sysfs). Control thread only.
-// Everything else about devices belongs to the control plane and rtnetlink.
+// The few settings a port makes on a device it created itself (ioctl and sysfs). Control thread
+// only. Everything else about devices belongs to the control plane and rtnetlink.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ class NetDevice {
   base::Status SetMtu(uint32_t mtu);
   base::Status SetTxQueueLength(uint32_t packets);
   base::Status SetUp();
-  // No router solicitations or listener reports from a device that only carries other people's packets.
-  // A kernel without IPv6 has nothing to disable: success.
+  // No router solicitations or listener reports from a device that only carries other people's
+  // packets. A kernel without IPv6 has nothing to disable: success.
   base::Status DisableIpv6();
   // A counter from /sys/class/net/<name>/statistics; 0 when it cannot be read.
   uint64_t ReadStatistic(const char* counter) const;

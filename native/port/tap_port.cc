@@ -18,7 +18,8 @@ namespace port {
 
 namespace {
 
-constexpr unsigned kTunUso4 = 0x20;  // Linux 6.2; absent from Debian 12's headers, like the two below.
+constexpr unsigned kTunUso4 =
+    0x20;  // Linux 6.2; absent from Debian 12's headers, like the two below.
 constexpr unsigned kTunUso6 = 0x40;
 constexpr unsigned kTunTunnelGso = 0x80;  // Linux 6.17.
 constexpr unsigned kTunTunnelGsoChecksum = 0x100;
@@ -41,15 +42,17 @@ struct Offload {
 base::Result<std::unique_ptr<TapPort>> TapPort::Open(const TapOptions& options) {
   base::UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid()) {
-    return base::SystemError("TAP_OPEN_FAILED", "open(/dev/net/tun)",
-                             "the TAP driver is needed: load module tun, or mount /dev/net/tun into the container");
+    return base::SystemError(
+        "TAP_OPEN_FAILED", "open(/dev/net/tun)",
+        "the TAP driver is needed: load module tun, or mount /dev/net/tun into the container");
   }
   ifreq request{};
   std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", options.name.c_str());
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL;
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
     const char* remedy = errno == EBUSY || errno == EEXIST
-                             ? "a device of that name exists: another data plane runs here, or `ripstop cleanup` is due"
+                             ? "a device of that name exists: another data plane runs here, or "
+                               "`ripstop cleanup` is due"
                              : "CAP_NET_ADMIN is needed in this network namespace";
     return base::SystemError("TAP_CREATE_FAILED", "ioctl(TUNSETIFF " + options.name + ")", remedy);
   }
@@ -67,7 +70,8 @@ base::Status TapPort::Configure(const TapOptions& options) {
   // Best first; each refusal by the kernel takes one step down.
   const unsigned uso = kTunUso4 | kTunUso6;
   const Offload ladder[] = {
-      {kChecksum | kTcp | uso | kTunTunnelGso | kTunTunnelGsoChecksum, true, "TCP and UDP super-packets, tunnel GSO"},
+      {kChecksum | kTcp | uso | kTunTunnelGso | kTunTunnelGsoChecksum, true,
+       "TCP and UDP super-packets, tunnel GSO"},
       {kChecksum | kTcp | uso, false, "TCP and UDP super-packets"},
       {kChecksum | kTcp, false, "TCP super-packets"},
       {0, false, "single packets"},
@@ -84,8 +88,9 @@ base::Status TapPort::Configure(const TapOptions& options) {
     break;
   }
   if (chosen == nullptr) {
-    return base::SystemError("TAP_OFFLOAD_FAILED", "ioctl(TUNSETOFFLOAD " + name_ + ")",
-                             "the kernel refused even a plain TAP; its tun driver is too old or broken");
+    return base::SystemError(
+        "TAP_OFFLOAD_FAILED", "ioctl(TUNSETOFFLOAD " + name_ + ")",
+        "the kernel refused even a plain TAP; its tun driver is too old or broken");
   }
   NetDevice device(name_);
   if (auto status = device.DisableIpv6(); !status.ok()) return status;
@@ -108,7 +113,8 @@ uint32_t TapPort::Receive(pkt::Batch& out, pkt::LaneCounters& counters) {
   uint32_t bytes = 0;
   while (out.room() != 0 && bytes < kReceiveBytesMax) {
     pkt::Packet* packet = pool_->Take();
-    if (packet == nullptr) break;  // The frames are in other ports' rings; the kernel keeps the rest queued.
+    if (packet == nullptr)
+      break;  // The frames are in other ports' rings; the kernel keeps the rest queued.
     uint8_t* start = packet->data - header_bytes_;
     const ssize_t n = read(fd_.get(), start, packet->capacity - packet->headroom() + header_bytes_);
     if (n < 0) {
@@ -160,7 +166,8 @@ void TapPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
 }
 
 Statistics TapPort::statistics() const {
-  return Statistics{.rx_kernel_drops = NetDevice(name_).ReadStatistic("tx_dropped"), .tx_pending = 0};
+  return Statistics{.rx_kernel_drops = NetDevice(name_).ReadStatistic("tx_dropped"),
+                    .tx_pending = 0};
 }
 
 }  // namespace port

@@ -1,7 +1,8 @@
 // TAP device as a port: whole super-packets with a virtio_net_hdr in front, one system call each.
-// On Linux >= 6.17 an underlay TAP also carries encapsulated super-packets (UDP tunnel GSO), so that neither
-// segmentation nor checksums happen in user space. The device is not persistent: it vanishes with its descriptor.
-// Owner: the engine. Thread: Open on the control thread, the rest on the worker.
+// On Linux >= 6.17 an underlay TAP also carries encapsulated super-packets (UDP tunnel GSO), so
+// that neither segmentation nor checksums happen in user space. The device is not persistent: it
+// vanishes with its descriptor. Owner: the engine. Thread: Open on the control thread, the rest on
+// the worker.
 #pragma once
 
 #include <memory>
@@ -15,11 +16,12 @@
 namespace port {
 
 struct TapOptions {
-  std::string name;         // Device name, at most 15 bytes; must not exist.
+  std::string name;  // Device name, at most 15 bytes; must not exist.
   uint32_t mtu = 1500;
-  bool tunnel_gso = false;  // Ask for UDP tunnel GSO; capabilities() tells whether the kernel had it.
+  bool tunnel_gso =
+      false;  // Ask for UDP tunnel GSO; capabilities() tells whether the kernel had it.
   bool super_packets = true;
-  uint32_t frames = 256;    // Super-packet frames (68 KiB each, touched only when used).
+  uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
 };
 
@@ -44,7 +46,8 @@ class TapPort final : public Port {
   TapPort(base::UniqueFd fd, const TapOptions& options, std::unique_ptr<pkt::FramePool> pool);
   base::Status Configure(const TapOptions& options);
 
-  // pool_ is destroyed after fd_ would be, but nothing in flight refers to it: reads and writes are synchronous.
+  // pool_ is destroyed after fd_ would be, but nothing in flight refers to it: reads and writes are
+  // synchronous.
   std::unique_ptr<pkt::FramePool> pool_;
   base::UniqueFd fd_;
   std::string name_;

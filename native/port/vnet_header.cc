@@ -10,12 +10,13 @@ namespace {
 
 constexpr uint8_t kNeedsChecksum = 1;
 constexpr uint8_t kDataValid = 2;
-constexpr uint8_t kUdpTunnelChecksum = 8;  // Linux 6.17: each segment needs its outer UDP checksum filled.
+constexpr uint8_t kUdpTunnelChecksum =
+    8;  // Linux 6.17: each segment needs its outer UDP checksum filled.
 constexpr uint8_t kGsoTcp4 = 1;
 constexpr uint8_t kGsoTcp6 = 4;
-constexpr uint8_t kGsoUdp = 5;           // UDP_L4, Linux 6.2.
-constexpr uint8_t kGsoTunnel4 = 0x20;    // Linux 6.17.
-constexpr uint8_t kGsoTunnel6 = 0x40;    // Linux 6.17.
+constexpr uint8_t kGsoUdp = 5;         // UDP_L4, Linux 6.2.
+constexpr uint8_t kGsoTunnel4 = 0x20;  // Linux 6.17.
+constexpr uint8_t kGsoTunnel6 = 0x40;  // Linux 6.17.
 constexpr uint8_t kGsoEcn = 0x80;
 constexpr uint32_t kEthernetBytes = 14;
 constexpr uint32_t kUdpBytes = 8;
@@ -23,19 +24,27 @@ constexpr uint32_t kTcpBytesMin = 20;
 
 pkt::Gso GsoFrom(uint8_t type) {
   switch (type & ~(kGsoEcn | kGsoTunnel4 | kGsoTunnel6)) {
-    case kGsoTcp4: return pkt::Gso::kTcp4;
-    case kGsoTcp6: return pkt::Gso::kTcp6;
-    case kGsoUdp: return pkt::Gso::kUdp;
-    default: return pkt::Gso::kNone;
+    case kGsoTcp4:
+      return pkt::Gso::kTcp4;
+    case kGsoTcp6:
+      return pkt::Gso::kTcp6;
+    case kGsoUdp:
+      return pkt::Gso::kUdp;
+    default:
+      return pkt::Gso::kNone;
   }
 }
 
 uint8_t TypeFrom(pkt::Gso gso) {
   switch (gso) {
-    case pkt::Gso::kTcp4: return kGsoTcp4;
-    case pkt::Gso::kTcp6: return kGsoTcp6;
-    case pkt::Gso::kUdp: return kGsoUdp;
-    case pkt::Gso::kNone: return 0;
+    case pkt::Gso::kTcp4:
+      return kGsoTcp4;
+    case pkt::Gso::kTcp6:
+      return kGsoTcp6;
+    case pkt::Gso::kUdp:
+      return kGsoUdp;
+    case pkt::Gso::kNone:
+      return 0;
   }
   return 0;
 }
@@ -58,7 +67,8 @@ bool ReadVnetHeader(const uint8_t* header, uint32_t header_bytes, pkt::Packet* p
   packet->gso = GsoFrom(type);
   packet->gso_ecn = (type & kGsoEcn) != 0;
   packet->gso_size = base::Load<uint16_t>(header + 4);
-  // A super-packet always carries a partial checksum; anything else is a device we do not understand.
+  // A super-packet always carries a partial checksum; anything else is a device we do not
+  // understand.
   return packet->gso != pkt::Gso::kNone && packet->gso_size != 0 && (flags & kNeedsChecksum) != 0;
 }
 
@@ -78,17 +88,20 @@ void WriteVnetHeader(const pkt::Packet& packet, uint8_t* header, uint32_t header
   const uint32_t l4_bytes = packet.gso == pkt::Gso::kUdp
                                 ? kUdpBytes
                                 : (uint32_t{packet.data[packet.csum_start + 12]} >> 4) * 4;
-  base::Store<uint16_t>(header + 2,
-                        static_cast<uint16_t>(packet.csum_start + (l4_bytes < kUdpBytes ? kTcpBytesMin : l4_bytes)));
+  base::Store<uint16_t>(
+      header + 2,
+      static_cast<uint16_t>(packet.csum_start + (l4_bytes < kUdpBytes ? kTcpBytesMin : l4_bytes)));
   base::Store<uint16_t>(header + 4, packet.gso_size);
   if (packet.inner_offset != 0) {
     const bool outer_v4 = (packet.data[kEthernetBytes] >> 4) == 4;
     type |= outer_v4 ? kGsoTunnel4 : kGsoTunnel6;
     const uint8_t* udp_checksum = packet.data + packet.outer_l4_offset + 6;
     if (base::Load<uint16_t>(udp_checksum) != 0) header[0] |= kUdpTunnelChecksum;
-    // The network header of the inner packet: behind its Ethernet header for VXLAN, at once for the udp format.
+    // The network header of the inner packet: behind its Ethernet header for VXLAN, at once for the
+    // udp format.
     const uint32_t encapsulation_bytes = packet.inner_offset - packet.outer_l4_offset - kUdpBytes;
-    const uint32_t inner_network = packet.inner_offset + (encapsulation_bytes == 0 ? 0 : kEthernetBytes);
+    const uint32_t inner_network =
+        packet.inner_offset + (encapsulation_bytes == 0 ? 0 : kEthernetBytes);
     base::Store<uint16_t>(header + 20, packet.outer_l4_offset);
     base::Store<uint16_t>(header + 22, static_cast<uint16_t>(inner_network));
   }

@@ -9,8 +9,8 @@
 /* The skeleton closes its descriptors when destroyed; ours must outlive it. */
 static int keep(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 3); }
 
-int rs_programs_load(struct rs_programs *programs) {
-  struct steer *skeleton = steer__open();
+int rs_programs_load(struct rs_programs* programs) {
+  struct steer* skeleton = steer__open();
   if (!skeleton) return -ENOMEM;
   const int error = steer__load(skeleton);
   if (error == 0) {

@@ -1,4 +1,5 @@
-/* The loaded BPF objects behind a C face: the generated light skeleton is not C++-clean. Control thread only. */
+/* The loaded BPF objects behind a C face: the generated light skeleton is not C++-clean. Control
+ * thread only. */
 #ifndef RIPSTOP_STEER_PROGRAMS_H
 #define RIPSTOP_STEER_PROGRAMS_H
 
@@ -18,7 +19,7 @@ struct rs_programs {
 };
 
 /* 0, or a negative errno from the bpf() system call. */
-int rs_programs_load(struct rs_programs *programs);
+int rs_programs_load(struct rs_programs* programs);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,8 @@ namespace steer {
 
 namespace {
 
-constexpr uint32_t kTcxIngress = 46;  // enum bpf_attach_type, Linux 6.6; absent from Debian 12's headers.
+constexpr uint32_t kTcxIngress =
+    46;  // enum bpf_attach_type, Linux 6.6; absent from Debian 12's headers.
 constexpr uint32_t kTcxEgress = 47;
 constexpr uint64_t kStaleNs = 50'000'000;
 
@@ -22,10 +23,14 @@ uint64_t PageRounded(uint64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
 const char* Name(Hook hook) {
   switch (hook) {
-    case Hook::kOverlayEgress: return "flannel device egress";
-    case Hook::kOverlayTap: return "overlay TAP ingress";
-    case Hook::kUnderlayTap: return "underlay TAP ingress";
-    case Hook::kNic: return "external interface ingress";
+    case Hook::kOverlayEgress:
+      return "flannel device egress";
+    case Hook::kOverlayTap:
+      return "overlay TAP ingress";
+    case Hook::kUnderlayTap:
+      return "underlay TAP ingress";
+    case Hook::kNic:
+      return "external interface ingress";
   }
   return "";
 }
@@ -36,9 +41,10 @@ base::Result<std::unique_ptr<Steering>> Steering::Load() {
   rs_programs programs{};
   if (const int error = rs_programs_load(&programs); error < 0) {
     errno = -error;
-    return base::SystemError("BPF_LOAD_FAILED", "bpf(BPF_PROG_LOAD)",
-                             error == -EPERM ? "CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN) are needed"
-                                             : "the kernel refused the steering programs; Linux >= 5.15 is needed");
+    return base::SystemError(
+        "BPF_LOAD_FAILED", "bpf(BPF_PROG_LOAD)",
+        error == -EPERM ? "CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN) are needed"
+                        : "the kernel refused the steering programs; Linux >= 5.15 is needed");
   }
   std::unique_ptr<Steering> steering(new Steering());
   steering->overlay_egress_.Reset(programs.overlay_egress);
@@ -48,10 +54,11 @@ base::Result<std::unique_ptr<Steering>> Steering::Load() {
   steering->xdp_redirect_.Reset(programs.xdp_redirect);
   steering->state_map_.Reset(programs.state_map);
   steering->xsks_map_.Reset(programs.xsks_map);
-  void* mapped = mmap(nullptr, PageRounded(sizeof(rs_steer_state)), PROT_READ | PROT_WRITE, MAP_SHARED,
-                      steering->state_map_.get(), 0);
+  void* mapped = mmap(nullptr, PageRounded(sizeof(rs_steer_state)), PROT_READ | PROT_WRITE,
+                      MAP_SHARED, steering->state_map_.get(), 0);
   if (mapped == MAP_FAILED) {
-    return base::SystemError("BPF_MAP_FAILED", "mmap(steer_state)", "the kernel must allow mapping a BPF array (Linux >= 5.5)");
+    return base::SystemError("BPF_MAP_FAILED", "mmap(steer_state)",
+                             "the kernel must allow mapping a BPF array (Linux >= 5.5)");
   }
   steering->state_ = static_cast<rs_steer_state*>(mapped);
   steering->state_->stale_ns = kStaleNs;
@@ -64,21 +71,27 @@ Steering::~Steering() {
 }
 
 void Steering::Follow(const fwd::Snapshot& table) {
-  // A packet that meets half of this update goes the kernel's way or is dropped as not_ours; both are counted.
+  // A packet that meets half of this update goes the kernel's way or is dropped as not_ours; both
+  // are counted.
   std::memcpy(state_->vtep_mac, table.vtep_mac(), sizeof state_->vtep_mac);
   state_->local_ip4_be = table.underlay_v4_be();
   std::memcpy(state_->local_ip6, table.underlay_v6(), sizeof state_->local_ip6);
   static constexpr uint8_t kAbsent[16] = {};
   const bool has_v6 = std::memcmp(table.underlay_v6(), kAbsent, sizeof kAbsent) != 0;
-  state_->local_families = static_cast<uint16_t>((table.underlay_v4_be() != 0 ? RS_LOCAL_IP4 : 0) | (has_v6 ? RS_LOCAL_IP6 : 0));
+  state_->local_families = static_cast<uint16_t>((table.underlay_v4_be() != 0 ? RS_LOCAL_IP4 : 0) |
+                                                 (has_v6 ? RS_LOCAL_IP6 : 0));
 }
 
 int Steering::ProgramOf(Hook hook) const {
   switch (hook) {
-    case Hook::kOverlayEgress: return overlay_egress_.get();
-    case Hook::kOverlayTap: return overlay_ingress_.get();
-    case Hook::kUnderlayTap: return underlay_ingress_.get();
-    case Hook::kNic: return nic_ingress_.get();
+    case Hook::kOverlayEgress:
+      return overlay_egress_.get();
+    case Hook::kOverlayTap:
+      return overlay_ingress_.get();
+    case Hook::kUnderlayTap:
+      return underlay_ingress_.get();
+    case Hook::kNic:
+      return nic_ingress_.get();
   }
   return -1;
 }
@@ -90,15 +103,18 @@ base::Status Steering::Attach(Hook hook, uint32_t ifindex) {
   attr.link_create.attach_type = hook == Hook::kOverlayEgress ? kTcxEgress : kTcxIngress;
   const long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof attr);
   if (fd < 0) {
-    return base::SystemError("BPF_ATTACH_FAILED", std::string("bpf(BPF_LINK_CREATE, tcx) at ") + Name(hook),
-                             errno == EINVAL ? "tcx links need Linux >= 6.6" : "CAP_NET_ADMIN is needed in this network namespace");
+    return base::SystemError("BPF_ATTACH_FAILED",
+                             std::string("bpf(BPF_LINK_CREATE, tcx) at ") + Name(hook),
+                             errno == EINVAL ? "tcx links need Linux >= 6.6"
+                                             : "CAP_NET_ADMIN is needed in this network namespace");
   }
   links_.emplace_back(static_cast<int>(fd));
   return base::Ok();
 }
 
 void Steering::Detach() {
-  if (state_ != nullptr) state_->workers = 0;  // rs_alive() answers no before the first link is gone.
+  if (state_ != nullptr)
+    state_->workers = 0;  // rs_alive() answers no before the first link is gone.
   links_.clear();
 }
 

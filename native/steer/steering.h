@@ -1,6 +1,7 @@
-// Steering: loads the BPF programs, attaches them by links that die with this process, and owns the shared state they
-// read (liveness, addresses, devices). Thread: control; workers only write their heartbeat.
-// Attach order matters: the state is complete before the first program is attached; detaching is the first step of close.
+// Steering: loads the BPF programs, attaches them by links that die with this process, and owns the
+// shared state they read (liveness, addresses, devices). Thread: control; workers only write their
+// heartbeat. Attach order matters: the state is complete before the first program is attached;
+// detaching is the first step of close.
 #pragma once
 
 #include <array>

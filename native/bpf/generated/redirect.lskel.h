@@ -7,79 +7,64 @@
 #include <bpf/skel_internal.h>
 
 struct redirect {
-	struct bpf_loader_ctx ctx;
-	struct {
-		struct bpf_map_desc xsks;
-		struct bpf_map_desc steer_state;
-	} maps;
-	struct {
-		struct bpf_prog_desc rs_xdp_redirect;
-	} progs;
-	struct {
-		int rs_xdp_redirect_fd;
-	} links;
+  struct bpf_loader_ctx ctx;
+  struct {
+    struct bpf_map_desc xsks;
+    struct bpf_map_desc steer_state;
+  } maps;
+  struct {
+    struct bpf_prog_desc rs_xdp_redirect;
+  } progs;
+  struct {
+    int rs_xdp_redirect_fd;
+  } links;
 };
 
-static inline int
-redirect__rs_xdp_redirect__attach(struct redirect *skel)
-{
-	int prog_fd = skel->progs.rs_xdp_redirect.prog_fd;
-	int fd = ((void)prog_fd, 0); /* auto-attach not supported */
+static inline int redirect__rs_xdp_redirect__attach(struct redirect* skel) {
+  int prog_fd = skel->progs.rs_xdp_redirect.prog_fd;
+  int fd = ((void)prog_fd, 0); /* auto-attach not supported */
 
-	if (fd > 0)
-		skel->links.rs_xdp_redirect_fd = fd;
-	return fd;
+  if (fd > 0) skel->links.rs_xdp_redirect_fd = fd;
+  return fd;
 }
 
-static inline int
-redirect__attach(struct redirect *skel)
-{
-	int ret = 0;
+static inline int redirect__attach(struct redirect* skel) {
+  int ret = 0;
 
-	ret = ret < 0 ? ret : redirect__rs_xdp_redirect__attach(skel);
-	return ret < 0 ? ret : 0;
+  ret = ret < 0 ? ret : redirect__rs_xdp_redirect__attach(skel);
+  return ret < 0 ? ret : 0;
 }
 
-static inline void
-redirect__detach(struct redirect *skel)
-{
-	skel_closenz(skel->links.rs_xdp_redirect_fd);
+static inline void redirect__detach(struct redirect* skel) {
+  skel_closenz(skel->links.rs_xdp_redirect_fd);
 }
-static void
-redirect__destroy(struct redirect *skel)
-{
-	if (!skel)
-		return;
-	redirect__detach(skel);
-	skel_closenz(skel->progs.rs_xdp_redirect.prog_fd);
-	skel_closenz(skel->maps.xsks.map_fd);
-	skel_closenz(skel->maps.steer_state.map_fd);
-	skel_free(skel);
+static void redirect__destroy(struct redirect* skel) {
+  if (!skel) return;
+  redirect__detach(skel);
+  skel_closenz(skel->progs.rs_xdp_redirect.prog_fd);
+  skel_closenz(skel->maps.xsks.map_fd);
+  skel_closenz(skel->maps.steer_state.map_fd);
+  skel_free(skel);
 }
-static inline struct redirect *
-redirect__open(void)
-{
-	struct redirect *skel;
+static inline struct redirect* redirect__open(void) {
+  struct redirect* skel;
 
-	skel = skel_alloc(sizeof(*skel));
-	if (!skel)
-		goto cleanup;
-	skel->ctx.sz = (void *)&skel->links - (void *)skel;
-	return skel;
+  skel = skel_alloc(sizeof(*skel));
+  if (!skel) goto cleanup;
+  skel->ctx.sz = (void*)&skel->links - (void*)skel;
+  return skel;
 cleanup:
-	redirect__destroy(skel);
-	return NULL;
+  redirect__destroy(skel);
+  return NULL;
 }
 
-static inline int
-redirect__load(struct redirect *skel)
-{
-	struct bpf_load_and_run_opts opts = {};
-	int err;
+static inline int redirect__load(struct redirect* skel) {
+  struct bpf_load_and_run_opts opts = {};
+  int err;
 
-	opts.ctx = (struct bpf_loader_ctx *)skel;
-	opts.data_sz = 7168;
-	opts.data = (void *)"\
+  opts.ctx = (struct bpf_loader_ctx*)skel;
+  opts.data_sz = 7168;
+  opts.data = (void *)"\
 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
@@ -351,8 +336,8 @@ redirect__load(struct redirect *skel)
 \x72\x73\x5f\x78\x64\x70\x5f\x72\x65\x64\x69\x72\x65\x63\x74\0\0\0\0\0\x25\0\0\
 \0\0\0\0\0\x08\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\x10\0\0\0\0\0\0\0\0\0\0\0\x51\0\
 \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0";
-	opts.insns_sz = 1272;
-	opts.insns = (void *)"\
+  opts.insns_sz = 1272;
+  opts.insns = (void *)"\
 \xbf\x16\0\0\0\0\0\0\xbf\xa1\0\0\0\0\0\0\x07\x01\0\0\x78\xff\xff\xff\xb7\x02\0\
 \0\x88\0\0\0\xb7\x03\0\0\0\0\0\0\x85\0\0\0\x71\0\0\0\x05\0\x17\0\0\0\0\0\x61\
 \xa1\x78\xff\0\0\0\0\xd5\x01\x01\0\0\0\0\0\x85\0\0\0\xa8\0\0\0\x61\xa1\x7c\xff\
@@ -396,30 +381,24 @@ redirect__load(struct redirect *skel)
 \x61\x10\0\0\0\0\0\0\x63\x06\x18\0\0\0\0\0\x18\x61\0\0\0\0\0\0\0\0\0\0\x04\0\0\
 \0\x61\x10\0\0\0\0\0\0\x63\x06\x28\0\0\0\0\0\xb7\0\0\0\0\0\0\0\x95\0\0\0\0\0\0\
 \0";
-	err = bpf_load_and_run(&opts);
-	if (err < 0)
-		return err;
-	return 0;
+  err = bpf_load_and_run(&opts);
+  if (err < 0) return err;
+  return 0;
 }
 
-static inline struct redirect *
-redirect__open_and_load(void)
-{
-	struct redirect *skel;
+static inline struct redirect* redirect__open_and_load(void) {
+  struct redirect* skel;
 
-	skel = redirect__open();
-	if (!skel)
-		return NULL;
-	if (redirect__load(skel)) {
-		redirect__destroy(skel);
-		return NULL;
-	}
-	return skel;
+  skel = redirect__open();
+  if (!skel) return NULL;
+  if (redirect__load(skel)) {
+    redirect__destroy(skel);
+    return NULL;
+  }
+  return skel;
 }
 
-__attribute__((unused)) static void
-redirect__assert(struct redirect *s __attribute__((unused)))
-{
+__attribute__((unused)) static void redirect__assert(struct redirect* s __attribute__((unused))) {
 #ifdef __cplusplus
 #define _Static_assert static_assert
 #endif

@@ -6,7 +6,22 @@ import fc from "fast-check";
 import { formatIpv4, ipv4, ipv4FromBytes, ipv4Mask, ipv4ToBytes, parseIpv4 } from "../../../src/addr/ipv4.js";
 
 test("refuses everything Go's netip refuses", () => {
-  for (const text of ["", "1", "1.2.3", "1.2.3.4.5", "010.1.2.3", "1.2.3.04", "256.1.1.1", "1.2.3.-4", " 1.2.3.4", "1.2.3.4 ", "0x1.2.3.4", "1.2.3.4\n", "1..2.3", "１.2.3.4"]) {
+  for (const text of [
+    "",
+    "1",
+    "1.2.3",
+    "1.2.3.4.5",
+    "010.1.2.3",
+    "1.2.3.04",
+    "256.1.1.1",
+    "1.2.3.-4",
+    " 1.2.3.4",
+    "1.2.3.4 ",
+    "0x1.2.3.4",
+    "1.2.3.4\n",
+    "1..2.3",
+    "１.2.3.4",
+  ]) {
     assert.equal(parseIpv4(text), null, JSON.stringify(text));
   }
 });
@@ -25,7 +40,10 @@ test("every address survives text and bytes", () => {
 });
 
 test("never accepts text that node:net calls invalid", () => {
-  const part = fc.oneof(fc.integer({ min: 0, max: 300 }).map(String), fc.constantFrom("00", "01", "", "a", "-1", "1e1"));
+  const part = fc.oneof(
+    fc.integer({ min: 0, max: 300 }).map(String),
+    fc.constantFrom("00", "01", "", "a", "-1", "1e1"),
+  );
   fc.assert(
     fc.property(fc.array(part, { minLength: 3, maxLength: 5 }), (parts) => {
       const text = parts.join(".");

@@ -6,7 +6,14 @@ import { isUnicastMac, macFromBytes, macToBytes, parseMac, randomMac } from "../
 
 test("accepts six colon-separated bytes in either case and nothing else", () => {
   assert.equal(parseMac("12:C6:65:89:B4:E3"), "12:c6:65:89:b4:e3");
-  for (const text of ["", "12:c6:65:89:b4", "12-c6-65-89-b4-e3", "12:c6:65:89:b4:e3:00", "12:c6:65:89:b4:g3", "1:2:3:4:5:6"]) {
+  for (const text of [
+    "",
+    "12:c6:65:89:b4",
+    "12-c6-65-89-b4-e3",
+    "12:c6:65:89:b4:e3:00",
+    "12:c6:65:89:b4:g3",
+    "1:2:3:4:5:6",
+  ]) {
     assert.equal(parseMac(text), null, text);
   }
 });

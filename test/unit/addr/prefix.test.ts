@@ -33,7 +33,9 @@ const must = (text: string): Prefix => {
 };
 
 const anyPrefix: fc.Arbitrary<Prefix> = fc.oneof(
-  fc.tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0, max: 32 })).map(([a, l]) => prefix4(ipv4(a), l)),
+  fc
+    .tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 0, max: 32 }))
+    .map(([a, l]) => prefix4(ipv4(a), l)),
   fc.tuple(fc.bigInt(0n, (1n << 128n) - 1n), fc.integer({ min: 0, max: 128 })).map(([a, l]) => prefix6(ipv6(a), l)),
 );
 
@@ -46,7 +48,19 @@ test("clears host bits unless asked to keep them", () => {
 });
 
 test("refuses malformed prefixes", () => {
-  for (const text of ["", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/8 ", "/8", "::/129", "::/-1", "10.0.0.0/8/8"]) {
+  for (const text of [
+    "",
+    "10.0.0.0",
+    "10.0.0.0/",
+    "10.0.0.0/33",
+    "10.0.0.0/08",
+    "10.0.0.0/+8",
+    "10.0.0.0/8 ",
+    "/8",
+    "::/129",
+    "::/-1",
+    "10.0.0.0/8/8",
+  ]) {
     assert.equal(parsePrefix(text), null, JSON.stringify(text));
   }
   assert.equal(parsePrefix4("fd00::/64"), null);
@@ -60,7 +74,11 @@ test("every prefix survives its text", () => {
 test("covering agrees with the first and the last address", () => {
   fc.assert(
     fc.property(anyPrefix, anyPrefix, (a, b) => {
-      const byEnds = a.family === b.family && a.length <= b.length && prefixContains(a, b.address) && prefixContains(a, lastAddress(b));
+      const byEnds =
+        a.family === b.family &&
+        a.length <= b.length &&
+        prefixContains(a, b.address) &&
+        prefixContains(a, lastAddress(b));
       assert.equal(prefixCovers(a, b), byEnds);
       assert.equal(prefixesOverlap(a, b), prefixesOverlap(b, a));
     }),
@@ -89,7 +107,10 @@ test("the next prefix is adjacent, and null at the end of the space", () => {
 });
 
 test("addresses are counted from the base", () => {
-  assert.equal(formatAddress({ family: 4, address: addressAt(prefix4(ipv4(0x0a010200), 24), 1), length: 32 }), "10.1.2.1");
+  assert.equal(
+    formatAddress({ family: 4, address: addressAt(prefix4(ipv4(0x0a010200), 24), 1), length: 32 }),
+    "10.1.2.1",
+  );
   assert.equal(prefixSize(must("10.0.0.0/24")), 256n);
   assert.deepEqual([...addressToBytes(must("10.1.2.0/24"))], [10, 1, 2, 0]);
   assert.equal(addressToBytes(must("fd00::/64")).length, 16);
