@@ -18,6 +18,13 @@ export interface Lease {
   readonly subnet: Prefix4 | null;
   readonly ipv6Subnet: Prefix6 | null;
   readonly attrs: LeaseAttrs;
-  /** Milliseconds on the monotonic clock when it runs out; null: never (a reservation, or a store without expiry). */
+  /**
+   * Milliseconds on the monotonic clock when it runs out; null: never (a reservation, or a store without expiry).
+   * Infinity: the store lets it expire but was not asked when; asking for every peer would cost one request each.
+   */
   readonly expiresAt: number | null;
+  /** Order of creation among the records of one store: of two claims to the same addresses the lower one wins. */
+  readonly createRevision: bigint;
+  /** Changes with every write of the record; renewing compares it, so nobody overwrites what he has not seen. */
+  readonly modRevision: bigint;
 }

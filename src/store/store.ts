@@ -32,7 +32,7 @@ export interface Store {
   readonly kind: "etcd" | "kube" | "file";
   /** The raw net-conf text; rejects with code STORE_NO_CONFIG when there is none. */
   readNetworkConfig(signal: AbortSignal): Promise<string>;
-  /** Yields the text again whenever it changes. */
+  /** Yields the text at once and again whenever it changes; survives every store failure; ends only with the signal. */
   watchNetworkConfig(signal: AbortSignal): AsyncIterable<string>;
   listLeases(signal: AbortSignal): Promise<LeaseSnapshot>;
   /** Yields complete snapshots, coalesced, the first one at once; survives every store failure; ends only with the signal. */
