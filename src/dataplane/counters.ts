@@ -65,7 +65,9 @@ export function subtractCounters(later: Counters, earlier: Counters): Counters {
 }
 
 function subtractLane(later: LaneCounters, earlier: LaneCounters): LaneCounters {
-  const drops = Object.entries(later.drops).map(([label, count]) => [label, count - (earlier.drops[label] ?? 0n)] as const);
+  const drops = Object.entries(later.drops).map(
+    ([label, count]) => [label, count - (earlier.drops[label] ?? 0n)] as const,
+  );
   return buildLane((field) => later[field] - earlier[field], Object.fromEntries(drops));
 }
 
@@ -77,7 +79,10 @@ function lane(name: LaneName, layout: readonly string[], values: ArrayLike<bigin
   const read = (counter: string): bigint => {
     const value = own.get(counter);
     if (value !== undefined) return value;
-    throw new RipstopError("NATIVE_LAYOUT", `the native addon has no counter ${name}.${counter}; rebuild it with \`npm run build\``);
+    throw new RipstopError(
+      "NATIVE_LAYOUT",
+      `the native addon has no counter ${name}.${counter}; rebuild it with \`npm run build\``,
+    );
   };
   const drops: Record<string, bigint> = {};
   for (const [counter, value] of own) {

@@ -11,7 +11,8 @@ import type { Binding } from "./binding.js";
 export const BORDER_VERSION = 1;
 
 const FILE = "ripstop.node";
-const REMEDY = "build it with `npm run build:addon` (needs g++, make, python3 and libbpf-dev; `npm run setup` installs them)";
+const REMEDY =
+  "build it with `npm run build:addon` (needs g++, make, python3 and libbpf-dev; `npm run setup` installs them)";
 
 export interface LoadOptions {
   /** Only this file is tried when given. */

@@ -36,7 +36,11 @@ export function checkOpenOptions(given: unknown): OpenOptions {
   if (!parsed.success) throw invalid(parsed.error, given);
   const options = parsed.data;
   if (options.encapsulation === "vxlan" && options.overlayDevice === "") {
-    throw invalidField("overlayDevice", "", "is empty; VXLAN steers traffic from the kernel device flannel.<VNI>: name it");
+    throw invalidField(
+      "overlayDevice",
+      "",
+      "is empty; VXLAN steers traffic from the kernel device flannel.<VNI>: name it",
+    );
   }
   return options;
 }
@@ -61,7 +65,11 @@ function invalid(error: z.ZodError, given: unknown): RipstopError {
 
 function invalidField(field: string, value: unknown, remedy: string): RipstopError {
   const shown = value === undefined ? "missing" : (JSON.stringify(value) ?? String(value)).slice(0, 80);
-  return new RipstopError("OPEN_OPTIONS_INVALID", `data-plane option ${field === "" ? "object" : field} (${shown}): ${remedy}`, {
-    op: "open",
-  });
+  return new RipstopError(
+    "OPEN_OPTIONS_INVALID",
+    `data-plane option ${field === "" ? "object" : field} (${shown}): ${remedy}`,
+    {
+      op: "open",
+    },
+  );
 }

@@ -3,7 +3,17 @@
 import assert from "node:assert/strict";
 import type { Binding, Inspection, NativeDataplane, NativeError, OpenOptions } from "../../src/dataplane/binding.js";
 
-const LANE = ["rx_packets", "rx_bytes", "rx_frames", "rx_batches", "tx_packets", "tx_bytes", "tx_frames", "punts", "replies"];
+const LANE = [
+  "rx_packets",
+  "rx_bytes",
+  "rx_frames",
+  "rx_batches",
+  "tx_packets",
+  "tx_bytes",
+  "tx_frames",
+  "punts",
+  "replies",
+];
 const DROPS = [
   { label: "unknown_peer", sentence: "The outer source is not a leased peer's public address." },
   { label: "no_peer", sentence: "No peer holds the inner destination." },

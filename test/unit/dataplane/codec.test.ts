@@ -5,7 +5,8 @@ import type { Ipv4, Ipv6, Mac } from "../../../src/addr/address.js";
 import * as codec from "../../../src/dataplane/codec.js";
 import type { Peer, PeerTable } from "../../../src/dataplane/peer-table.js";
 
-const ip4 = (a: number, b: number, c: number, d: number): Ipv4 => (((a << 24) | (b << 16) | (c << 8) | d) >>> 0) as Ipv4;
+const ip4 = (a: number, b: number, c: number, d: number): Ipv4 =>
+  (((a << 24) | (b << 16) | (c << 8) | d) >>> 0) as Ipv4;
 const mac = (text: string): Mac => text as Mac;
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const header = readFileSync(new URL("../../../../native/fwd/table_format.h", import.meta.url), "utf8");
@@ -28,7 +29,7 @@ function layoutOf(name: string): { offsets: Record<string, number>; size: number
 }
 
 function constant(name: string): number {
-  const value = new RegExp(`${name} = (0x[0-9a-f]+|\\d+);`).exec(header)?.[1];
+  const value = new RegExp(`${name} =\\s+(0x[0-9a-f]+|\\d+);`).exec(header)?.[1];
   assert.ok(value, `${name} is in table_format.h`);
   return Number(value);
 }

@@ -16,7 +16,10 @@ for (const { field, value, says } of [
 ]) {
   test(`${field} ${JSON.stringify(value)} is refused with field, value and remedy`, () => {
     const binding = new FakeBinding();
-    assert.throws(() => Dataplane.open(binding, { ...openOptions(), [field]: value }), { code: "OPEN_OPTIONS_INVALID", message: says });
+    assert.throws(() => Dataplane.open(binding, { ...openOptions(), [field]: value }), {
+      code: "OPEN_OPTIONS_INVALID",
+      message: says,
+    });
     assert.equal(binding.opened.length, 0);
   });
 }

@@ -6,7 +6,12 @@ import { isNativeError, toRipstopError } from "../../../src/dataplane/errors.js"
 const { EPERM, EACCES, ENODEV } = constants.errno;
 
 test("the kernel's answer is given in words and by name", () => {
-  const error = toRipstopError({ code: "TAP_OPEN_FAILED", errno: ENODEV, op: "open(/dev/net/tun)", detail: "load the tun module" });
+  const error = toRipstopError({
+    code: "TAP_OPEN_FAILED",
+    errno: ENODEV,
+    op: "open(/dev/net/tun)",
+    detail: "load the tun module",
+  });
   assert.equal(error.message, "open(/dev/net/tun) failed: no such device (ENODEV): load the tun module");
   assert.equal(error.code, "TAP_OPEN_FAILED");
   assert.equal(error.errno, ENODEV);
@@ -26,7 +31,10 @@ for (const { op, errno, capability } of [
 }
 
 test("without a system call there is no errno, and an unknown errno is a number", () => {
-  assert.equal(toRipstopError({ code: "TABLE_INVALID", errno: 0, op: "apply", detail: "peer 3: bad prefix" }).errno, undefined);
+  assert.equal(
+    toRipstopError({ code: "TABLE_INVALID", errno: 0, op: "apply", detail: "peer 3: bad prefix" }).errno,
+    undefined,
+  );
   assert.match(toRipstopError({ code: "X", errno: 3999, op: "bind", detail: "" }).message, /bind failed: errno 3999/);
 });
 

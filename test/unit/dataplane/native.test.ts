@@ -26,14 +26,17 @@ test("prebuilt binaries come before local builds", () => {
 test("when nothing loads, the error lists every path, the architecture and the remedy", () => {
   mkdirSync(join(root, "build/Release"), { recursive: true });
   writeFileSync(join(root, "build/Release/ripstop.node"), "not an ELF file");
-  assert.throws(() => loadNative({ root }), (error: Error & { code?: string }) => {
-    assert.equal(error.code, "NATIVE_LOAD_FAILED");
-    for (const path of nativeCandidates({ root })) assert.ok(error.message.includes(path), error.message);
-    assert.match(error.message, new RegExp(`linux-${process.arch}`));
-    assert.match(error.message, /prebuilds\S+ \(no such file\)/);
-    assert.match(error.message, /build\/Release\/ripstop\.node \(.+\)/);
-    assert.match(error.message, /npm run build:addon/);
-    assert.doesNotMatch(error.message, /\n/);
-    return true;
-  });
+  assert.throws(
+    () => loadNative({ root }),
+    (error: Error & { code?: string }) => {
+      assert.equal(error.code, "NATIVE_LOAD_FAILED");
+      for (const path of nativeCandidates({ root })) assert.ok(error.message.includes(path), error.message);
+      assert.match(error.message, new RegExp(`linux-${process.arch}`));
+      assert.match(error.message, /prebuilds\S+ \(no such file\)/);
+      assert.match(error.message, /build\/Release\/ripstop\.node \(.+\)/);
+      assert.match(error.message, /npm run build:addon/);
+      assert.doesNotMatch(error.message, /\n/);
+      return true;
+    },
+  );
 });
