@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 mode=-i
 [ "${1:-}" = "--check" ] && mode="--dry-run --Werror"
 git ls-files -z --cached --others --exclude-standard -- 'native/*.h' 'native/*.cc' 'native/*.c' \
-  'test/*.h' 'test/*.cc' 'test/*.c' 'bench/*.h' 'bench/*.cc' 'examples/*.cc' ':!:*.skel.h' |
+  'test/*.h' 'test/*.cc' 'test/*.c' 'bench/*.h' 'bench/*.cc' 'examples/*.cc' ':!:native/bpf/generated' |
   while IFS= read -r -d '' file; do [ -f "$file" ] && printf '%s\0' "$file"; done |
   xargs -0 -r -n 16 -P 2 clang-format $mode

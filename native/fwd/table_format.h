@@ -59,8 +59,8 @@ struct PeerRecord {
 };
 static_assert(sizeof(PeerRecord) == 64);
 
-inline constexpr uint8_t kPeerResolved =
-    1;  // next_hop_mac is known. Without it only ports that let the kernel
-        // resolve (tap, udp) can send; others punt to the kernel path.
+// next_hop_mac is known. Without it only ports that let the kernel resolve (tap, udp) can send;
+// others punt to the kernel path.
+inline constexpr uint8_t kPeerResolved = 1;
 
 }  // namespace fwd

@@ -58,9 +58,9 @@ struct Packet {
 };
 
 inline constexpr uint32_t kBatchMax = 64;  // Packets in a batch.
-inline constexpr uint32_t kHeadroomBytes =
-    128;  // Free bytes before data on receive: vnet header 24 + outer 70, rounded.
-inline constexpr uint32_t kSuperPacketMax =
-    65536 + 128;  // Largest frame a TAP hands over, with outer headers.
+// Free bytes before data on receive: vnet header 24 + outer 70, rounded.
+inline constexpr uint32_t kHeadroomBytes = 128;
+// Largest frame a TAP hands over, with outer headers.
+inline constexpr uint32_t kSuperPacketMax = 65536 + 128;
 
 }  // namespace pkt

@@ -19,10 +19,10 @@ struct Capabilities {
   bool super_packets = false;  // Plain TCP/UDP super-packets (gso != kNone, inner_offset == 0).
   bool tunnel_super_packets = false;  // Encapsulated ones (inner_offset != 0), segmented after us.
   bool partial_checksum = false;      // Checksum::kPartial on plain packets.
-  bool tunnel_partial_checksum =
-      false;  // Checksum::kPartial that points into the inner packet of an encapsulated one.
-  uint32_t frame_bytes_max =
-      0;  // Longest single frame (Ethernet header included) when it is no super-packet.
+  // Checksum::kPartial that points into the inner packet of an encapsulated one.
+  bool tunnel_partial_checksum = false;
+  // Longest single frame (Ethernet header included) when it is no super-packet.
+  uint32_t frame_bytes_max = 0;
 };
 
 // Beyond the lane's own counters: what the device did. Read by inspect(), from any thread.

@@ -18,8 +18,8 @@ namespace port {
 
 namespace {
 
-constexpr unsigned kTunUso4 =
-    0x20;  // Linux 6.2; absent from Debian 12's headers, like the two below.
+// Linux 6.2; absent from Debian 12's headers, like the two below.
+constexpr unsigned kTunUso4 = 0x20;
 constexpr unsigned kTunUso6 = 0x40;
 constexpr unsigned kTunTunnelGso = 0x80;  // Linux 6.17.
 constexpr unsigned kTunTunnelGsoChecksum = 0x100;

@@ -18,8 +18,8 @@ namespace port {
 struct TapOptions {
   std::string name;  // Device name, at most 15 bytes; must not exist.
   uint32_t mtu = 1500;
-  bool tunnel_gso =
-      false;  // Ask for UDP tunnel GSO; capabilities() tells whether the kernel had it.
+  // Ask for UDP tunnel GSO; capabilities() tells whether the kernel had it.
+  bool tunnel_gso = false;
   bool super_packets = true;
   uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).

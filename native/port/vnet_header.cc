@@ -10,8 +10,8 @@ namespace {
 
 constexpr uint8_t kNeedsChecksum = 1;
 constexpr uint8_t kDataValid = 2;
-constexpr uint8_t kUdpTunnelChecksum =
-    8;  // Linux 6.17: each segment needs its outer UDP checksum filled.
+// Linux 6.17: each segment needs its outer UDP checksum filled.
+constexpr uint8_t kUdpTunnelChecksum = 8;
 constexpr uint8_t kGsoTcp4 = 1;
 constexpr uint8_t kGsoTcp6 = 4;
 constexpr uint8_t kGsoUdp = 5;         // UDP_L4, Linux 6.2.

@@ -14,8 +14,8 @@ namespace steer {
 
 namespace {
 
-constexpr uint32_t kTcxIngress =
-    46;  // enum bpf_attach_type, Linux 6.6; absent from Debian 12's headers.
+// enum bpf_attach_type, Linux 6.6; absent from Debian 12's headers.
+constexpr uint32_t kTcxIngress = 46;
 constexpr uint32_t kTcxEgress = 47;
 constexpr uint64_t kStaleNs = 50'000'000;
 
