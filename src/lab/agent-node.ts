@@ -1,0 +1,68 @@
+// A node with an agent: starts `ripstop agent` inside the node's namespace with folders of its own, and says when the
+// node has a subnet. Starting again with the same arguments leaves a running agent alone.
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { argumentsFile, daemonDied, findDaemon, lastLogLine, startDaemon, stopDaemon } from "./daemon.js";
+import type { LabLock } from "./lock.js";
+import { namespaceIdentity, networkNamespaceOf } from "./namespace.js";
+import { type LabNode, type LabPlan, labFiles } from "./plan.js";
+import { type NodeSubnet, readSubnetFile } from "./pod.js";
+import { storeArguments } from "./store.js";
+import { waitFor } from "./wait.js";
+
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+const SUBNET_TIMEOUT_MS = 20_000;
+
+export function agentName(node: LabNode): string {
+  return `agent${node.index}`;
+}
+
+export function agentArguments(plan: LabPlan, node: LabNode): string[] {
+  const { options } = plan;
+  return [
+    process.execPath,
+    RIPSTOP,
+    "agent",
+    ...storeArguments(plan),
+    `--run-dir=${join(node.directory, "run")}`,
+    `--state-dir=${join(node.directory, "state")}`,
+    `--subnet-file=${labFiles.subnetFile(node)}`,
+    `--dataplane=${options.dataplane}`,
+    `--underlay-port=${options.underlayPort}`,
+  ];
+}
+
+/** Makes the agent run as the plan says: right arguments, right namespace. */
+export async function ensureAgent(lock: LabLock, plan: LabPlan, node: LabNode): Promise<void> {
+  const name = agentName(node);
+  const argv = agentArguments(plan, node);
+  const running = await findDaemon(plan.directory, name);
+  if (running !== null) {
+    const known = await readFile(argumentsFile(plan.directory, name), "utf8").catch(() => "");
+    const home = await networkNamespaceOf(running.pid);
+    if (known === JSON.stringify(argv) && home === (await namespaceIdentity(node.namespace))) return;
+    await stopDaemon(plan.directory, name);
+  }
+  await mkdir(node.directory, { recursive: true });
+  await startDaemon(lock, plan.directory, { name, namespace: node.namespace, argv });
+  await writeFile(argumentsFile(plan.directory, name), JSON.stringify(argv));
+}
+
+/** Resolves when the agent has written its subnet file; rejects at once when the agent ended instead. */
+export async function agentSubnet(plan: LabPlan, node: LabNode, signal?: AbortSignal): Promise<NodeSubnet> {
+  const name = agentName(node);
+  const ask = async (): Promise<NodeSubnet | null> => {
+    const subnet = await readSubnetFile(labFiles.subnetFile(node));
+    if (subnet === null && (await findDaemon(plan.directory, name)) === null) {
+      throw daemonDied(plan.directory, name, await lastLogLine(plan.directory, name));
+    }
+    return subnet;
+  };
+  return waitFor(`a subnet of ${node.namespace}`, ask, {
+    timeoutMs: SUBNET_TIMEOUT_MS,
+    ...(signal === undefined ? {} : { signal }),
+    explain: () => lastLogLine(plan.directory, name),
+    remedy: `see ${labFiles.log(plan.directory, name)}`,
+  });
+}

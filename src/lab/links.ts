@@ -1,0 +1,47 @@
+// What exists inside a namespace, asked from `ip -json`; the builders add only what is missing.
+import type { Runner } from "./runner.js";
+
+interface IpLink {
+  readonly ifname: string;
+  readonly address?: string;
+  readonly mtu: number;
+}
+
+interface IpAddressed extends IpLink {
+  readonly addr_info: ReadonlyArray<{ readonly family: string; readonly local: string; readonly prefixlen: number }>;
+}
+
+/** Device names inside a namespace. */
+export async function linkNames(runner: Runner, namespace: string): Promise<ReadonlySet<string>> {
+  const links = JSON.parse(await runner.must("ip", ["-n", namespace, "-json", "link", "show"])) as readonly IpLink[];
+  return new Set(links.map((link) => link.ifname));
+}
+
+/** MAC address of a device; null when the device is not there. */
+export async function linkMac(runner: Runner, namespace: string, device: string): Promise<string | null> {
+  const result = await runner.run("ip", ["-n", namespace, "-json", "link", "show", "dev", device]);
+  if (result.code !== 0) return null;
+  return (JSON.parse(result.stdout) as readonly IpLink[])[0]?.address ?? null;
+}
+
+/** IPv4 addresses of a device in prefix notation; empty when the device is not there. */
+export async function addressesOf(runner: Runner, namespace: string, device: string): Promise<readonly string[]> {
+  const result = await runner.run("ip", ["-n", namespace, "-json", "-4", "address", "show", "dev", device]);
+  if (result.code !== 0) return [];
+  const links = JSON.parse(result.stdout) as readonly Partial<IpAddressed>[];
+  return links.flatMap((link) => (link.addr_info ?? []).map((address) => `${address.local}/${address.prefixlen}`));
+}
+
+/** Commands that leave exactly `wanted` on the device. */
+export async function exactAddress(
+  runner: Runner,
+  namespace: string,
+  device: string,
+  wanted: string,
+): Promise<string[]> {
+  const present = await addressesOf(runner, namespace, device);
+  return [
+    ...present.filter((address) => address !== wanted).map((address) => `address delete ${address} dev ${device}`),
+    ...(present.includes(wanted) ? [] : [`address add ${wanted} dev ${device}`]),
+  ];
+}

@@ -1,0 +1,81 @@
+// The underlay: a bridge in a namespace of its own, and a cable from it to each node. Every step may be repeated.
+import { RipstopError } from "../lib/errors.js";
+import { exactAddress, linkNames } from "./links.js";
+import { type LabNode, type LabPlan, UNDERLAY_MTU } from "./plan.js";
+import type { Runner } from "./runner.js";
+
+/** Makes every node's namespace quiet (no IPv6 chatter in the counters) and lets it forward. */
+export async function prepareNamespaces(runner: Runner, plan: LabPlan): Promise<void> {
+  const quiet = ["-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
+  await Promise.all([
+    prepare(runner, plan.switchNamespace, quiet),
+    ...plan.nodes.flatMap((node) => [
+      prepare(runner, node.namespace, [...quiet, "net.ipv4.ip_forward=1"]),
+      prepare(runner, node.pod, quiet),
+    ]),
+  ]);
+}
+
+async function prepare(runner: Runner, namespace: string, sysctls: readonly string[]): Promise<void> {
+  await runner.ip(namespace, ["link set lo up"]);
+  await runner.mustIn(namespace, "sysctl", sysctls);
+}
+
+export async function buildSwitch(runner: Runner, plan: LabPlan): Promise<void> {
+  const present = await linkNames(runner, plan.switchNamespace);
+  const bridge = plan.switchBridge;
+  await runner.ip(plan.switchNamespace, [
+    ...(present.has(bridge) ? [] : [`link add ${bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`]),
+    `link set ${bridge} mtu ${UNDERLAY_MTU} up`,
+  ]);
+  await runner.ip(
+    plan.switchNamespace,
+    await exactAddress(runner, plan.switchNamespace, bridge, `${plan.gateway}/${plan.underlayPrefixLength}`),
+  );
+}
+
+/** One cable: eth0 in the node, a bridge port in the switch. Both ends have one queue, so that one XDP socket sees all. */
+export async function connectNode(runner: Runner, plan: LabPlan, node: LabNode): Promise<void> {
+  const ports = await linkNames(runner, plan.switchNamespace);
+  const devices = await linkNames(runner, node.namespace);
+  const cabled = ports.has(node.switchPort) && devices.has("eth0");
+  const stale = !cabled && ports.has(node.switchPort) ? [`link delete ${node.switchPort}`] : [];
+  const queues = "numtxqueues 1 numrxqueues 1";
+  await runner.ip(plan.switchNamespace, [
+    ...stale,
+    ...(cabled
+      ? []
+      : [`link add ${node.switchPort} ${queues} type veth peer name eth0 ${queues} netns ${node.namespace}`]),
+    `link set ${node.switchPort} mtu ${UNDERLAY_MTU} master ${plan.switchBridge} up`,
+  ]);
+  await runner.ip(node.namespace, [
+    ...(await exactAddress(runner, node.namespace, "eth0", `${node.underlay}/${plan.underlayPrefixLength}`)),
+    `link set eth0 mtu ${UNDERLAY_MTU} up`,
+    `route replace default via ${plan.gateway} dev eth0`,
+  ]);
+}
+
+/**
+ * AF_XDP takes frames before the stack would fill in checksums and split super-packets. With an XDP port on the node's
+ * eth0 the switch's end of the cable has to finish them, as a physical NIC at the far end would have.
+ */
+export async function finishFramesOnCable(
+  runner: Runner,
+  plan: LabPlan,
+  node: LabNode,
+  finish: boolean,
+): Promise<void> {
+  const result = await runner.runIn(plan.switchNamespace, "ethtool", [
+    "-K",
+    node.switchPort,
+    "tx",
+    finish ? "off" : "on",
+  ]);
+  if (result.code !== 0) {
+    throw new RipstopError(
+      "LAB_COMMAND",
+      `cannot set tx-checksumming of ${node.switchPort}: ${result.stderr.trim()}; use --underlay-port tap`,
+      { op: "ethtool" },
+    );
+  }
+}

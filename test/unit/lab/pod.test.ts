@@ -1,0 +1,17 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseSubnetFile, podAddress } from "../../../src/lab/pod.js";
+
+test("a pod follows the subnet file of its node", () => {
+  const subnet = parseSubnetFile(
+    "FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=10.244.17.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n",
+  );
+  assert.deepEqual(subnet, { gateway: "10.244.17.1", prefixLength: 24, mtu: 1450 });
+  assert.equal(podAddress(subnet), "10.244.17.2");
+});
+
+test("an incomplete subnet file is no subnet", () => {
+  assert.equal(parseSubnetFile(""), null);
+  assert.equal(parseSubnetFile("FLANNEL_SUBNET=10.244.17.1/24\n"), null);
+  assert.equal(parseSubnetFile("FLANNEL_SUBNET=10.244.17.1\nFLANNEL_MTU=1450\n"), null);
+});
