@@ -1,0 +1,45 @@
+// The options inside net-conf.json's Backend object, one schema per backend, with flannel's names and defaults. Untrusted
+// input. Pure.
+import { z } from "zod";
+import { foldKeys, type JsonObject } from "./case-folded.js";
+import { checkShape } from "./network-config.js";
+
+export interface VxlanOptions {
+  readonly vni: number;
+  /** 0: the kernel's default, 8472. */
+  readonly port: number;
+  /** MTU of the underlay before the encapsulation overhead; 0: that of the external interface. */
+  readonly mtu: number;
+  readonly gbp: boolean;
+  readonly learning: boolean;
+  readonly directRouting: boolean;
+}
+
+export interface UdpOptions {
+  readonly port: number;
+}
+
+const whole = (min: number, max: number, initial: number) =>
+  z.int(`give a whole number from ${min} to ${max}`).min(min, `give a number from ${min} to ${max}`).max(max, `give a number from ${min} to ${max}`).nullish().transform((value) => value ?? initial);
+const flag = z.boolean("give true or false").nullish().transform((value) => value ?? false);
+
+const VXLAN_FIELDS = ["VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"] as const;
+const VXLAN_SCHEMA = z.object({
+  VNI: whole(0, 0xffffff, 1),
+  Port: whole(0, 65_535, 0),
+  MTU: whole(0, 65_535, 0),
+  GBP: flag,
+  Learning: flag,
+  DirectRouting: flag,
+});
+const UDP_SCHEMA = z.object({ Port: whole(1, 65_535, 8285) });
+
+export function parseVxlanOptions(backend: JsonObject): VxlanOptions {
+  const fields = checkShape(VXLAN_SCHEMA, foldKeys(backend, VXLAN_FIELDS).values, "Backend.");
+  return { vni: fields.VNI, port: fields.Port, mtu: fields.MTU, gbp: fields.GBP, learning: fields.Learning, directRouting: fields.DirectRouting };
+}
+
+export function parseUdpOptions(backend: JsonObject): UdpOptions {
+  const fields = checkShape(UDP_SCHEMA, foldKeys(backend, ["Port"]).values, "Backend.");
+  return { port: fields.Port };
+}

@@ -1,0 +1,174 @@
+// The agent's options as one frozen value, made from the command line and the environment. The only reader of flag names
+// besides the table; everything downstream sees typed fields. Prints nothing and exits nothing: main.ts does.
+import type { Ipv4, Ipv6 } from "../addr/address.js";
+import { parseIpv4 } from "../addr/ipv4.js";
+import { parseIpv6 } from "../addr/ipv6.js";
+import { RipstopError } from "../lib/errors.js";
+import { applyEnvironment, type Environment, type NodeEnvironment, readNodeEnvironment } from "./environment.js";
+import { AGENT_FLAGS, usageText } from "./flags.js";
+import { type FlagValue, type ParsedFlags, parseGoFlags } from "./go-flags.js";
+import type { DataPlaneChoice } from "./network-config.js";
+
+export interface EtcdOptions {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly keyFile: string;
+  readonly certFile: string;
+  readonly caFile: string;
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface AgentOptions {
+  readonly store: "etcd" | "kube" | "file";
+  readonly storeDir: string;
+  readonly etcd: EtcdOptions;
+  readonly kube: { readonly apiUrl: string; readonly kubeconfigFile: string; readonly annotationPrefix: string; readonly netConfigPath: string; readonly setNodeNetworkUnavailable: boolean };
+  readonly iface: readonly string[];
+  readonly ifaceRegex: readonly string[];
+  readonly ifaceCanReach: string;
+  readonly publicIp: Ipv4 | null;
+  readonly publicIpv6: Ipv6 | null;
+  readonly subnetFile: string;
+  readonly renewMarginMs: number;
+  readonly ipMasq: boolean;
+  readonly ipMasqFullyRandom: boolean;
+  readonly ruleResyncMs: number;
+  readonly forwardRules: boolean;
+  readonly blackholeRoute: boolean;
+  readonly healthzIp: string;
+  readonly healthzPort: number;
+  readonly verbosity: number;
+  /** Only what a flag or variable said; Backend.DataPlane in the network configuration fills the rest. */
+  readonly dataPlane: Partial<DataPlaneChoice>;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly node: NodeEnvironment;
+}
+
+/** How mistakes on the command line end: flanneld exits 0 and prints its usage, ripstop says one line and exits 2. */
+export type CommandLineManners = "ripstop" | "flanneld";
+
+export type CommandLineOutcome =
+  | { readonly kind: "run"; readonly options: AgentOptions; readonly warnings: readonly string[] }
+  | { readonly kind: "exit"; readonly exitCode: number; readonly stderr: string };
+
+const USAGE_EXIT_CODE = 2;
+
+export function parseAgentCommandLine(words: readonly string[], environment: Environment, manners: CommandLineManners, version: string): CommandLineOutcome {
+  const program = manners === "flanneld" ? "flanneld" : "ripstop agent";
+  const outcome = parseGoFlags(AGENT_FLAGS, words);
+  if (!outcome.ok) {
+    const usage = usageText(program, AGENT_FLAGS);
+    if (outcome.problem.kind === "help") return { kind: "exit", exitCode: 0, stderr: usage };
+    if (manners === "flanneld") return { kind: "exit", exitCode: 0, stderr: `${outcome.problem.message}\n${usage}` };
+    return { kind: "exit", exitCode: USAGE_EXIT_CODE, stderr: `${program}: ${outcome.problem.message}\n` };
+  }
+  if (outcome.flags.values.get("version") === true) return { kind: "exit", exitCode: 0, stderr: `${version}\n` };
+  const rest = outcome.flags.rest;
+  if (rest.length > 0 && manners === "ripstop") {
+    const advice = /^(true|false|[01tf])$/i.test(rest[0] ?? "") ? "; a bool takes its value with =, as in -ip-masq=false" : "";
+    return { kind: "exit", exitCode: USAGE_EXIT_CODE, stderr: `${program}: unexpected word "${rest[0]}" after the flags${advice}\n` };
+  }
+  const { flags, filled, warnings } = applyEnvironment(AGENT_FLAGS, outcome.flags, environment);
+  try {
+    const options = buildOptions(flags, new Set([...flags.given, ...filled]), readNodeEnvironment(environment));
+    const ignored = rest.length > 0 ? [`words after the flags are ignored: ${rest.join(" ")}`] : [];
+    return { kind: "run", options, warnings: [...warnings, ...ignored] };
+  } catch (error) {
+    if (!(error instanceof RipstopError)) throw error;
+    return { kind: "exit", exitCode: manners === "flanneld" ? 1 : USAGE_EXIT_CODE, stderr: `${program}: ${error.message}\n` };
+  }
+}
+
+function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeEnvironment): AgentOptions {
+  const get = (name: string): FlagValue => {
+    const value = flags.values.get(name);
+    if (value === undefined) throw new Error(`no flag called ${name}`);
+    return value;
+  };
+  const text = (name: string) => get(name) as string;
+  const bool = (name: string) => get(name) as boolean;
+  const int = (name: string) => get(name) as number;
+  const list = (name: string) => Object.freeze([...(get(name) as readonly string[])]);
+  return Object.freeze<AgentOptions>({
+    store: chooseStore(text("store"), said.has("store"), bool("kube-subnet-mgr")),
+    storeDir: text("store-dir"),
+    etcd: Object.freeze({
+      endpoints: text("etcd-endpoints").split(",").map((part) => part.trim()).filter((part) => part !== ""),
+      prefix: text("etcd-prefix"),
+      keyFile: text("etcd-keyfile"),
+      certFile: text("etcd-certfile"),
+      caFile: text("etcd-cafile"),
+      username: text("etcd-username"),
+      password: text("etcd-password"),
+    }),
+    kube: Object.freeze({
+      apiUrl: text("kube-api-url"),
+      kubeconfigFile: text("kubeconfig-file"),
+      annotationPrefix: text("kube-annotation-prefix"),
+      netConfigPath: text("net-config-path"),
+      setNodeNetworkUnavailable: bool("set-node-network-unavailable"),
+    }),
+    iface: list("iface"),
+    ifaceRegex: checkRegexes(list("iface-regex")),
+    ifaceCanReach: text("iface-can-reach"),
+    publicIp: address("public-ip", text("public-ip"), parseIpv4, "an IPv4 address such as 192.0.2.10"),
+    publicIpv6: address("public-ipv6", text("public-ipv6"), parseIpv6, "an IPv6 address such as 2001:db8::10"),
+    subnetFile: text("subnet-file"),
+    renewMarginMs: within("subnet-lease-renew-margin", int("subnet-lease-renew-margin"), 1, 1439) * 60_000,
+    ipMasq: bool("ip-masq"),
+    ipMasqFullyRandom: !bool("ip-masq-fully-random-disable"),
+    ruleResyncMs: within("iptables-resync", int("iptables-resync"), 0, 31_536_000) * 1000,
+    forwardRules: bool("iptables-forward-rules"),
+    blackholeRoute: bool("ip-blackhole-route"),
+    healthzIp: text("healthz-ip"),
+    healthzPort: within("healthz-port", int("healthz-port"), 0, 65_535),
+    verbosity: int("v"),
+    dataPlane: Object.freeze({
+      ...(said.has("dataplane") ? { mode: text("dataplane") as DataPlaneChoice["mode"] } : {}),
+      ...(said.has("underlay-port") ? { underlayPort: text("underlay-port") as DataPlaneChoice["underlayPort"] } : {}),
+      ...(said.has("overlay-port") ? { overlayPort: text("overlay-port") as DataPlaneChoice["overlayPort"] } : {}),
+    }),
+    runDir: text("run-dir"),
+    stateDir: text("state-dir"),
+    node: Object.freeze(node),
+  });
+}
+
+/** For the start-up log line: every option, secrets left out. */
+export function redactOptions(options: AgentOptions): AgentOptions {
+  const password = options.etcd.password === "" ? "" : "***";
+  const endpoints = options.etcd.endpoints.map((endpoint) => endpoint.replace(/\/\/[^/@]*@/, "//***@"));
+  return { ...options, etcd: { ...options.etcd, endpoints, password } };
+}
+
+function chooseStore(store: string, said: boolean, kube: boolean): AgentOptions["store"] {
+  if (kube && said && store !== "kube") {
+    throw new RipstopError("FLAG_INVALID", `-kube-subnet-mgr contradicts -store=${store}: give only one of them`);
+  }
+  return kube ? "kube" : (store as AgentOptions["store"]);
+}
+
+function within(flag: string, value: number, min: number, max: number): number {
+  if (value >= min && value <= max) return value;
+  throw new RipstopError("FLAG_INVALID", `-${flag}=${value} is out of range: give a number from ${min} to ${max}`);
+}
+
+function address<T>(flag: string, text: string, parse: (text: string) => T | null, what: string): T | null {
+  if (text === "") return null;
+  const value = parse(text);
+  if (value === null) throw new RipstopError("FLAG_INVALID", `-${flag}="${text}" is no address: give ${what}`);
+  return value;
+}
+
+function checkRegexes(patterns: readonly string[]): readonly string[] {
+  for (const pattern of patterns) {
+    try {
+      new RegExp(pattern);
+    } catch (error) {
+      throw new RipstopError("FLAG_INVALID", `-iface-regex="${pattern}" is no regular expression: correct it or use -iface`, { cause: error });
+    }
+  }
+  return patterns;
+}
