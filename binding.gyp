@@ -8,7 +8,7 @@
       "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-O2", "-g"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
-      "ldflags": ["-static-libstdc++", "-static-libgcc", "-pthread"]
+      "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--version-script=<(module_root_dir)/native/addon/exports.map", "-pthread"]
     }
   ]
 }
