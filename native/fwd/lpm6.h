@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "fwd/exact_map.h"
+
 namespace fwd {
 
 class Lpm6 {
@@ -16,19 +18,17 @@ class Lpm6 {
     uint8_t length;
     uint32_t value;
   };
-  Lpm6();
-  explicit Lpm6(std::span<const Route> routes);
+  Lpm6() = default;
+  // Of equal prefixes the first wins (callers reject duplicates before). `salt` keys the hash.
+  Lpm6(std::span<const Route> routes, uint64_t salt);
   uint32_t Find(const uint8_t* address) const;
 
  private:
-  struct Slot {
-    uint64_t high = 0, low = 0;
-    uint32_t value = 0;
-    uint8_t length = 0;
-    bool used = false;
+  struct Level {
+    uint8_t length;
+    ExactMap<Key128> routes;
   };
-  std::vector<uint8_t> lengths_;  // Descending.
-  std::vector<Slot> slots_;       // Open addressing, at most half full.
+  std::vector<Level> levels_;  // Longest first.
 };
 
 }  // namespace fwd

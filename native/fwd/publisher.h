@@ -38,6 +38,7 @@ class Publisher {
  private:
   struct alignas(64) Seat {
     std::atomic<uint64_t> epoch{0};  // 0: holds nothing.
+    const Snapshot* held = nullptr;  // Its worker's alone.
   };
   struct Retired {
     std::unique_ptr<const Snapshot> snapshot;
@@ -47,7 +48,7 @@ class Publisher {
   std::atomic<const Snapshot*> current_{nullptr};
   std::atomic<uint64_t> epoch_{1};
   std::array<Seat, kWorkersMax> seats_;
-  std::unique_ptr<const Snapshot> owned_;
+  std::unique_ptr<const Snapshot> owned_;  // What current_ points to.
   std::vector<Retired> retired_;
 };
 

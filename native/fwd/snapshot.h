@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "base/result.h"
+#include "fwd/exact_map.h"
 #include "fwd/lpm4.h"
 #include "fwd/lpm6.h"
 #include "fwd/table_format.h"
+#include "net/ethernet.h"
 
 namespace fwd {
 
@@ -27,7 +29,10 @@ struct Format {
   bool resolve_in_kernel =
       true;                  // The underlay port lets the kernel find next hops; peers need no MAC.
   bool checksum_v4 = false;  // Fill the outer UDP checksum on IPv4 too (always on IPv6).
-  uint8_t ttl = 64;          // Outer TTL / hop limit.
+  bool unfilled_checksums =
+      true;  // The underlay may hand over frames of a local veth, whose outer or inner checksum
+             // holds the pseudo-header sum only, without saying so (AF_XDP).
+  uint8_t ttl = 64;        // Outer TTL / hop limit.
   bool copy_dscp = false;  // Outer DSCP from the inner packet (uniform model) instead of 0 (pipe).
 };
 
@@ -35,10 +40,14 @@ inline constexpr uint32_t kOuterMax = 14 + 40 + 8 + 8;  // Ethernet + IPv6 + UDP
 inline constexpr uint32_t kNoPeer = 0xffffffff;
 inline constexpr uint32_t kLocal = 0xfffffffe;  // LPM result for this node's own prefixes.
 
+inline constexpr uint32_t kTemplateBytes = 80;
+
 // Hot: what encap and decap touch. Two cache lines.
 struct alignas(64) Peer {
-  uint8_t outer[80];  // Template: Ethernet, IP, UDP, VXLAN; lengths, checksums and source port are
-                      // patched.
+  // Template: Ethernet, IP, UDP, VXLAN; lengths, checksums and source port are patched. It ends
+  // where the array ends, so that encap copies all 80 bytes, a constant, and the inner packet
+  // follows directly.
+  uint8_t outer[kTemplateBytes];
   uint8_t outer_bytes;  // Used bytes of `outer`: 42/50 (IPv4 udp/VXLAN), 62/70 (IPv6).
   uint8_t family;       // Underlay family, 4 or 6.
   bool ready;           // May be sent to from user space (next hop known, or the kernel finds it).
@@ -48,15 +57,21 @@ struct alignas(64) Peer {
   uint16_t inner_mtu;  // Largest inner IP packet.
   uint32_t id;
   uint8_t vtep_mac[6];
-  uint8_t reserved[2];
-  uint32_t pseudo_sum;  // Sum of the UDP pseudo header without length, for outer checksums.
+  uint16_t reserved;
+  uint32_t
+      node;  // Index of the first peer record with the same public address: one node, one number.
+  uint64_t pseudo_sum;  // Sum of the UDP pseudo header without length, for outer checksums.
 };
+static_assert(sizeof(Peer) == 128);
 
 class Snapshot {
  public:
   // Checks the table completely before building anything; an Error names the record and the field.
+  // `salt` keys the hash tables: a fresh random number per data plane, because whoever writes
+  // leases chooses the keys.
   static base::Result<std::unique_ptr<const Snapshot>> Build(std::span<const uint8_t> table,
-                                                             const Format& format);
+                                                             const Format& format,
+                                                             uint64_t salt = 0x5bd1e9955bd1e995);
 
   const Format& format() const { return format_; }
   uint64_t version() const { return version_; }
@@ -66,12 +81,13 @@ class Snapshot {
   uint32_t FindInner4(uint32_t address_be) const { return inner4_.Find(address_be); }
   uint32_t FindInner6(const uint8_t* address) const { return inner6_.Find(address); }
   // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when
-  // unknown. A node has several peer records (one per prefix) when it holds several prefixes: the
-  // first one is returned, and `same_node` of it lists whether another record belongs to the same
-  // public address.
-  uint32_t FindVtep(const uint8_t* mac) const;
-  uint32_t FindUnderlay4(uint32_t address_be) const;
-  uint32_t FindUnderlay6(const uint8_t* address) const;
+  // unknown. A node that holds several prefixes has several peer records: the first one is
+  // returned, and Peer::node joins them.
+  uint32_t FindVtep(const uint8_t* mac) const { return vteps_.Find(net::MacKey(mac)); }
+  uint32_t FindUnderlay4(uint32_t address_be) const { return underlay4_.Find(address_be); }
+  uint32_t FindUnderlay6(const uint8_t* address) const {
+    return underlay6_.Find(Key128::Of(address));
+  }
 
   const uint8_t* vtep_mac() const { return vtep_mac_.data(); }
   uint32_t underlay_v4_be() const { return underlay_v4_be_; }
@@ -80,12 +96,14 @@ class Snapshot {
 
  private:
   Snapshot() = default;
-  // Members are the implementer's; see snapshot.cc.
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;
   Lpm4 inner4_;
   Lpm6 inner6_;
+  ExactMap<uint64_t> vteps_;
+  ExactMap<uint64_t> underlay4_;
+  ExactMap<Key128> underlay6_;
   std::array<uint8_t, 6> vtep_mac_{};
   uint32_t underlay_v4_be_ = 0;
   std::array<uint8_t, 16> underlay_v6_{};

@@ -7,6 +7,7 @@
 #include "path/reply_limiter.h"
 #include "pkt/batch.h"
 #include "pkt/counters.h"
+#include "pkt/frame_pool.h"
 
 namespace path {
 
@@ -15,6 +16,8 @@ struct Context {
   pkt::LaneCounters& counters;
   uint64_t now_ns;
   ReplyLimiter& replies;  // Token buckets for ICMP answers; owned by the lane.
+  pkt::FramePool&
+      frames;  // For packets that the path makes: fragments and segments. Owned by the same worker.
 };
 
 }  // namespace path

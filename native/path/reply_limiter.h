@@ -17,6 +17,7 @@ class ReplyLimiter {
     uint64_t refilled_ns = 0;
     uint32_t tokens = 0;
     uint32_t source_hash = 0;
+    void Refill(uint64_t now_ns, uint64_t interval_ns, uint32_t burst);
   };
   static constexpr uint32_t kBuckets = 256;
   Bucket global_;

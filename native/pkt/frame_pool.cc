@@ -60,6 +60,7 @@ Packet* FramePool::Take() {
   packet->gso = Gso::kNone;
   packet->checksum = Checksum::kUnknown;
   packet->gso_ecn = false;
+  packet->outer_checksum = false;
   packet->gso_size = 0;
   packet->segments = 1;
   packet->csum_start = 0;

@@ -32,7 +32,11 @@ struct Packet {
 
   Gso gso = Gso::kNone;
   Checksum checksum = Checksum::kUnknown;
-  bool gso_ecn = false;      // TCP with CWR on the first segment only (VIRTIO_NET_HDR_GSO_ECN).
+  bool gso_ecn = false;  // TCP with CWR on the first segment only (VIRTIO_NET_HDR_GSO_ECN).
+  // Encapsulated super-packets: the outer UDP field holds the sum of the pseudo header with the
+  // full length, and each segment needs a checksum of its own (VIRTIO_NET_HDR_F_UDP_TUNNEL_CSUM;
+  // the kernel's SKB_GSO_UDP_TUNNEL_CSUM).
+  bool outer_checksum = false;
   uint16_t gso_size = 0;     // Bytes of L4 payload in each segment but the last.
   uint16_t segments = 1;     // Wire packets this packet stands for; accounting counts these.
   uint16_t csum_start = 0;   // Bytes from data to where summing starts, when kPartial.

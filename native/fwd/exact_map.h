@@ -1,0 +1,66 @@
+// Exact match on a small key: open addressing, at most half full, one cache line a probe. Filled
+// once, then immutable and shared by all workers. Keys come from leases that an attacker may write,
+// hence the random salt per map.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "net/flow_hash.h"
+
+namespace fwd {
+
+// An IPv6 address as two machine words, as they lie in memory.
+struct Key128 {
+  uint64_t first = 0, second = 0;
+  static Key128 Of(const uint8_t* address) {
+    return {base::Load<uint64_t>(address), base::Load<uint64_t>(address + 8)};
+  }
+  bool operator==(const Key128&) const = default;
+};
+
+inline uint64_t HashKey(uint64_t key, uint64_t salt) { return net::MixHash(key, salt); }
+inline uint64_t HashKey(const Key128& key, uint64_t salt) {
+  return net::MixHash(net::MixHash(key.first, salt), key.second);
+}
+
+template <typename Key>
+class ExactMap {
+ public:
+  static constexpr uint32_t kAbsent = 0xffffffff;
+
+  ExactMap() : ExactMap(0, 0) {}
+  ExactMap(uint32_t entries_max, uint64_t salt)
+      : salt_(salt), slots_(std::bit_ceil(2 * entries_max + 2)) {}
+
+  uint32_t Find(const Key& key) const {
+    for (uint64_t at = HashKey(key, salt_);; ++at) {
+      const Slot& slot = slots_[at & (slots_.size() - 1)];
+      if (slot.value == kAbsent || slot.key == key) return slot.value;
+    }
+  }
+
+  // The first value of a key stays. Returns the value that the map now holds for it.
+  uint32_t Insert(const Key& key, uint32_t value) {
+    for (uint64_t at = HashKey(key, salt_);; ++at) {
+      Slot& slot = slots_[at & (slots_.size() - 1)];
+      if (slot.value == kAbsent)
+        slot = {key, value};
+      else if (!(slot.key == key))
+        continue;
+      return slot.value;
+    }
+  }
+
+ private:
+  struct Slot {
+    Key key{};
+    uint32_t value = kAbsent;
+  };
+  uint64_t salt_;
+  std::vector<Slot> slots_;
+};
+
+}  // namespace fwd

@@ -1,0 +1,41 @@
+#include "path/reply_limiter.h"
+
+#include <algorithm>
+
+namespace path {
+
+namespace {
+
+constexpr uint64_t kGlobalIntervalNs = 1'000'000;  // 1000 a second.
+constexpr uint32_t kGlobalBurst = 50;
+// 5 at once and 5 a second: never more than 10 in any one second.
+constexpr uint64_t kSourceIntervalNs = 200'000'000;
+constexpr uint32_t kSourceBurst = 5;
+
+}  // namespace
+
+void ReplyLimiter::Bucket::Refill(uint64_t now_ns, uint64_t interval_ns, uint32_t burst) {
+  const uint64_t earned = (now_ns - refilled_ns) / interval_ns;
+  if (earned >= burst - tokens) {
+    tokens = burst;
+    refilled_ns = now_ns;
+  } else {
+    tokens += static_cast<uint32_t>(earned);
+    refilled_ns += earned * interval_ns;
+  }
+}
+
+bool ReplyLimiter::Allow(uint64_t now_ns, uint32_t source_hash) {
+  Bucket& source = per_source_[source_hash % kBuckets];
+  // A stranger takes the bucket over, full: what many addresses may get together is the global
+  // bucket's matter.
+  if (source.source_hash != source_hash) source = Bucket{now_ns, kSourceBurst, source_hash};
+  source.Refill(now_ns, kSourceIntervalNs, kSourceBurst);
+  global_.Refill(now_ns, kGlobalIntervalNs, kGlobalBurst);
+  if (source.tokens == 0 || global_.tokens == 0) return false;
+  --source.tokens;
+  --global_.tokens;
+  return true;
+}
+
+}  // namespace path
