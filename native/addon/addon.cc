@@ -1,13 +1,42 @@
-// Native's composition root for Node: what JavaScript can see. The only folder that includes
-// napi.h.
+// What JavaScript can see of native (src/dataplane/binding.ts). The only folder that includes napi.h.
 #include <napi.h>
 
+#include "addon/dataplane_wrap.h"
 #include "addon/netlink_wrap.h"
+#include "addon/state.h"
+#include "pkt/drop_reason.h"
+#include "plane/plane.h"
 
 namespace {
 
+constexpr uint32_t kBorderVersion = 1;
+
+Napi::Array CounterLayout(Napi::Env env) {
+  const std::vector<std::string>& names = plane::Plane::CounterNames();
+  Napi::Array layout = Napi::Array::New(env, names.size());
+  for (uint32_t i = 0; i < names.size(); ++i) layout.Set(i, names[i]);
+  return layout;
+}
+
+Napi::Array DropReasons(Napi::Env env) {
+  Napi::Array reasons = Napi::Array::New(env, pkt::kDropReasons);
+  for (uint32_t i = 0; i < pkt::kDropReasons; ++i) {
+    Napi::Object reason = Napi::Object::New(env);
+    reason.Set("label", pkt::kDropReasonTexts[i].label);
+    reason.Set("sentence", pkt::kDropReasonTexts[i].sentence);
+    reasons.Set(i, reason);
+  }
+  return reasons;
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("borderVersion", Napi::Number::New(env, 1));
+  auto* state = new addon::State();  // Node deletes it with the environment.
+  state->dataplane = Napi::Persistent(addon::DataplaneWrap::Define(env));
+  env.SetInstanceData(state);
+  exports.Set("borderVersion", kBorderVersion);
+  exports.Set("counterLayout", CounterLayout(env));
+  exports.Set("dropReasons", DropReasons(env));
+  exports.Set("open", Napi::Function::New(env, addon::DataplaneWrap::Open, "open"));
   addon::RegisterNetlink(env, exports);
   return exports;
 }

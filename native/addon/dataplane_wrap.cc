@@ -1,0 +1,100 @@
+#include "addon/dataplane_wrap.h"
+
+#include "addon/decode.h"
+#include "addon/state.h"
+#include "addon/status.h"
+
+namespace addon {
+
+Napi::Function DataplaneWrap::Define(Napi::Env env) {
+  return DefineClass(env, "NativeDataplane",
+                     {InstanceMethod("apply", &DataplaneWrap::Apply), InstanceMethod("readCounters", &DataplaneWrap::ReadCounters),
+                      InstanceMethod("inspect", &DataplaneWrap::Inspect), InstanceMethod("close", &DataplaneWrap::Close)});
+}
+
+Napi::Value DataplaneWrap::Open(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto options = DecodeOptions(info[0]);
+  if (!options.ok()) return ErrorObject(env, options.error());
+  auto opened = plane::Plane::Open(*options);
+  if (!opened.ok()) return ErrorObject(env, opened.error());
+  std::unique_ptr<plane::Plane> plane = std::move(opened).value();
+  // The constructor takes the plane over; JavaScript cannot reach it otherwise.
+  return env.GetInstanceData<State>()->dataplane.New({Napi::External<std::unique_ptr<plane::Plane>>::New(env, &plane)});
+}
+
+DataplaneWrap::DataplaneWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DataplaneWrap>(info), env_(info.Env()) {
+  if (info.Length() != 1 || !info[0].IsExternal()) {
+    Napi::TypeError::New(info.Env(), "NativeDataplane is made by open()").ThrowAsJavaScriptException();
+    return;
+  }
+  plane_ = std::move(*info[0].As<Napi::External<std::unique_ptr<plane::Plane>>>().Data());
+  values_.resize(plane::Plane::CounterNames().size());
+  hooked_ = napi_add_env_cleanup_hook(env_, &DataplaneWrap::OnExit, this) == napi_ok;
+}
+
+DataplaneWrap::~DataplaneWrap() {
+  CloseNow();
+  if (hooked_) napi_remove_env_cleanup_hook(env_, &DataplaneWrap::OnExit, this);
+}
+
+void DataplaneWrap::OnExit(void* self) {
+  auto* wrap = static_cast<DataplaneWrap*>(self);
+  wrap->hooked_ = false;
+  wrap->CloseNow();
+}
+
+void DataplaneWrap::CloseNow() {
+  if (plane_ != nullptr) plane_->Close();
+}
+
+Napi::Value DataplaneWrap::Apply(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    return ErrorObject(env, base::Error{"BAD_TABLE", 0, "apply", "apply() takes a Uint8Array from encodePeerTable()"});
+  }
+  const auto table = info[0].As<Napi::Uint8Array>();
+  auto status = plane_->Apply({table.Data(), table.ByteLength()});
+  if (!status.ok()) return ErrorObject(env, status.error());
+  return env.Null();
+}
+
+void DataplaneWrap::ReadCounters(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const bool typed = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
+  if (!typed || info[0].As<Napi::TypedArray>().ElementLength() != values_.size()) {
+    Napi::TypeError::New(env, "readCounters() takes a BigUint64Array of counterLayout.length values").ThrowAsJavaScriptException();
+    return;
+  }
+  plane_->ReadCounters({info[0].As<Napi::BigUint64Array>().Data(), values_.size()});
+}
+
+Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const plane::Inspection seen = plane_->Inspect();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("running", seen.running);
+  object.Set("tableVersion", Napi::BigInt::New(env, seen.table_version));
+  object.Set("peers", seen.peers);
+  Napi::Array ports = Napi::Array::New(env, seen.ports.size());
+  for (uint32_t i = 0; i < seen.ports.size(); ++i) {
+    const plane::PortInspection& port = seen.ports[i];
+    Napi::Object item = Napi::Object::New(env);
+    item.Set("side", port.side);
+    item.Set("kind", port.kind);
+    item.Set("description", port.description);
+    item.Set("reason", port.reason);
+    item.Set("rxKernelDrops", Napi::BigInt::New(env, port.rx_kernel_drops));
+    ports.Set(i, item);
+  }
+  object.Set("ports", ports);
+  object.Set("steering", seen.steering);
+  object.Set("heartbeatAgeMs", seen.heartbeat_age_ms);
+  object.Set("framesTotal", static_cast<double>(seen.frames_total));
+  object.Set("framesFree", static_cast<double>(seen.frames_free));
+  return object;
+}
+
+void DataplaneWrap::Close(const Napi::CallbackInfo&) { CloseNow(); }
+
+}  // namespace addon

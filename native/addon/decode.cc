@@ -1,0 +1,80 @@
+#include "addon/decode.h"
+
+namespace addon {
+
+namespace {
+
+// Reads fields and remembers the first one that was wrong.
+class Reader {
+ public:
+  explicit Reader(const Napi::Object& object) : object_(object) {}
+
+  std::string Text(const char* field) {
+    const Napi::Value value = object_.Get(field);
+    if (!value.IsString()) return Fail(field, "a string"), std::string();
+    return value.As<Napi::String>().Utf8Value();
+  }
+  uint32_t Number(const char* field, uint32_t max) {
+    const Napi::Value value = object_.Get(field);
+    if (!value.IsNumber()) return Fail(field, "a number"), 0;
+    const double number = value.As<Napi::Number>().DoubleValue();
+    if (!(number >= 0 && number <= max) || number != static_cast<double>(static_cast<uint32_t>(number))) {
+      return Fail(field, "a whole number up to " + std::to_string(max)), 0;
+    }
+    return static_cast<uint32_t>(number);
+  }
+  bool Flag(const char* field) {
+    const Napi::Value value = object_.Get(field);
+    if (!value.IsBoolean()) return Fail(field, "a boolean"), false;
+    return value.As<Napi::Boolean>().Value();
+  }
+  std::vector<std::string> Texts(const char* field) {
+    std::vector<std::string> texts;
+    const Napi::Value value = object_.Get(field);
+    if (!value.IsArray()) return Fail(field, "an array of strings"), texts;
+    const Napi::Array array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value item = array.Get(i);
+      if (!item.IsString()) return Fail(field, "an array of strings"), texts;
+      texts.push_back(item.As<Napi::String>().Utf8Value());
+    }
+    return texts;
+  }
+  void Fail(const char* field, const std::string& expected) {
+    if (failure_.empty()) failure_ = std::string(field) + " must be " + expected;
+  }
+  const std::string& failure() const { return failure_; }
+
+ private:
+  Napi::Object object_;
+  std::string failure_;
+};
+
+}  // namespace
+
+base::Result<engine::Options> DecodeOptions(const Napi::Value& value) {
+  if (!value.IsObject()) return base::Error{"BAD_OPTION", 0, "open", "open() takes an options object"};
+  Reader reader(value.As<Napi::Object>());
+  engine::Options options;
+  const std::string encapsulation = reader.Text("encapsulation");
+  if (encapsulation == "udp") {
+    options.format.encapsulation = fwd::Encapsulation::kUdp;
+  } else if (encapsulation != "vxlan") {
+    reader.Fail("encapsulation", "'vxlan' or 'udp'");
+  }
+  options.format.vni = reader.Number("vni", 0xffffff);
+  options.format.port = static_cast<uint16_t>(reader.Number("port", 0xffff));
+  if (options.format.port == 0) reader.Fail("port", "between 1 and 65535");
+  options.format.checksum_v4 = reader.Flag("checksumV4");
+  options.overlay_device = reader.Text("overlayDevice");
+  options.underlay_device = reader.Text("underlayDevice");
+  options.overlay_port = reader.Text("overlayPort");
+  options.underlay_port = reader.Text("underlayPort");
+  options.disable = reader.Texts("disable");
+  options.busy_poll_us = reader.Number("busyPollUs", 1'000'000);
+  if (reader.Number("workers", 16) != 1) reader.Fail("workers", "1 (more are not implemented)");
+  if (!reader.failure().empty()) return base::Error{"BAD_OPTION", 0, "open", reader.failure()};
+  return options;
+}
+
+}  // namespace addon

@@ -1,0 +1,13 @@
+// What one Node environment (main thread or worker_threads) holds: class constructors. Never a global, so that several
+// environments can load the addon.
+#pragma once
+
+#include <napi.h>
+
+namespace addon {
+
+struct State {
+  Napi::FunctionReference dataplane;
+};
+
+}  // namespace addon

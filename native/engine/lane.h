@@ -1,0 +1,56 @@
+// A lane: one direction of one worker, from the receiving port through the path to the transmitting port.
+// Owner: a worker; its thread only. Lanes do not know which kind of port stands at either end.
+#pragma once
+
+#include "engine/port_drain.h"
+#include "path/context.h"
+#include "path/reply_limiter.h"
+#include "pkt/batch.h"
+#include "pkt/counters.h"
+#include "pkt/frame_pool.h"
+#include "port/port.h"
+
+namespace engine {
+
+// Overlay -> underlay. Replies and punts go back to the overlay port, counted in `answers`.
+class EncapLane {
+ public:
+  EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments);
+  // One burst; returns the frames received.
+  uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
+  const pkt::LaneCounters& counters() const { return counters_; }
+  const pkt::LaneCounters& answers() const { return answers_; }
+
+ private:
+  port::Port& overlay_;
+  pkt::FramePool& segments_;
+  pkt::LaneCounters counters_;
+  pkt::LaneCounters answers_;
+  path::ReplyLimiter limiter_;
+  PortDrain forward_drain_;
+  PortDrain reply_drain_;
+  PortDrain punt_drain_;
+  pkt::Batch batch_;
+  pkt::Outbox forward_{forward_drain_};
+  pkt::Outbox reply_{reply_drain_};
+  pkt::Outbox punt_{punt_drain_};
+};
+
+// Underlay -> overlay.
+class DecapLane {
+ public:
+  DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments);
+  uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
+  const pkt::LaneCounters& counters() const { return counters_; }
+
+ private:
+  port::Port& underlay_;
+  pkt::FramePool& segments_;
+  pkt::LaneCounters counters_;
+  path::ReplyLimiter limiter_;
+  PortDrain deliver_drain_;
+  pkt::Batch batch_;
+  pkt::Outbox deliver_{deliver_drain_};
+};
+
+}  // namespace engine

@@ -1,0 +1,50 @@
+#include "engine/port_drain.h"
+
+#include "path/segment.h"
+
+namespace engine {
+
+PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received)
+    : segments_(segments),
+      counters_(counters),
+      can_(port.capabilities()),
+      received_(received),
+      takes_everything_(can_.super_packets && can_.tunnel_super_packets && can_.partial_checksum &&
+                        can_.tunnel_partial_checksum),
+      transmit_(port, counters) {}
+
+bool PortDrain::MustSegment(const pkt::Packet& packet) const {
+  if (!packet.super_packet()) return false;
+  return packet.inner_offset != 0 ? !can_.tunnel_super_packets : !can_.super_packets;
+}
+
+bool PortDrain::MustFillChecksum(const pkt::Packet& packet) const {
+  if (packet.checksum != pkt::Checksum::kPartial) return false;
+  return packet.inner_offset != 0 ? !can_.tunnel_partial_checksum : !can_.partial_checksum;
+}
+
+void PortDrain::Take(pkt::Batch& batch) {
+  if (received_) {
+    for (const pkt::Packet* packet : batch) {
+      counters_.rx_packets.Add(packet->segments);
+      counters_.rx_bytes.Add(packet->len);
+      counters_.rx_frames.Add(1);
+    }
+  }
+  if (takes_everything_) {
+    transmit_.Take(batch);
+    return;
+  }
+  for (pkt::Packet* packet : batch) {
+    if (MustSegment(*packet)) {
+      path::Segment(packet, segments_, ready_, counters_);
+      continue;
+    }
+    if (MustFillChecksum(*packet)) path::FillChecksum(packet);
+    ready_.Push(packet);
+  }
+  batch.Clear();
+  ready_.Flush();
+}
+
+}  // namespace engine

@@ -1,0 +1,94 @@
+// The round of a worker:
+//   1. heartbeat            3. overlay burst: encap, transmit     5. ports flush (kick, reap)
+//   2. adopt the table      4. underlay burst: decap, transmit    6. nothing came: spin a little, then sleep
+#include "engine/worker.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+namespace engine {
+
+namespace {
+
+constexpr int kSleepMs = 10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
+constexpr uint32_t kSegmentFrames = 512;
+constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
+
+}  // namespace
+
+base::Result<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options, port::Port& overlay,
+                                                     port::Port& underlay, fwd::Publisher& publisher) {
+  auto segments = pkt::FramePool::Create(kSegmentFrames, kSegmentFrameBytes);
+  if (!segments.ok()) return segments.error();
+  base::UniqueFd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!wake.valid()) {
+    return base::SystemError("WORKER_START_FAILED", "eventfd", "raise the open-files limit (ulimit -n)");
+  }
+  return std::unique_ptr<Worker>(
+      new Worker(options, overlay, underlay, publisher, std::move(segments).value(), std::move(wake)));
+}
+
+Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay, fwd::Publisher& publisher,
+               std::unique_ptr<pkt::FramePool> segments, base::UniqueFd wake)
+    : options_(options),
+      overlay_(overlay),
+      underlay_(underlay),
+      publisher_(publisher),
+      segments_(std::move(segments)),
+      encap_(overlay, underlay, *segments_),
+      decap_(underlay, overlay, *segments_),
+      wake_(std::move(wake)) {
+  Beat();  // Steering may be attached before the thread has had its first turn.
+}
+
+Worker::~Worker() { Stop(); }
+
+void Worker::Start() {
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Worker::Stop() {
+  stopping_.store(true, std::memory_order_release);
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(wake_.get(), &one, sizeof one);
+  if (thread_.joinable()) thread_.join();
+}
+
+uint64_t Worker::Beat() {
+  const uint64_t now = base::MonotonicNs();
+  beat_ns_.store(now, std::memory_order_relaxed);
+  // The BPF programs read this word from other CPUs; one plain aligned store is all they need.
+  if (options_.heartbeat_ns != nullptr) std::atomic_ref<uint64_t>(*options_.heartbeat_ns).store(now, std::memory_order_relaxed);
+  return now;
+}
+
+void Worker::Loop() {
+  uint64_t idle_since = 0;
+  while (!stopping_.load(std::memory_order_acquire)) {
+    const uint64_t now = Beat();
+    const fwd::Snapshot* table = publisher_.Adopt(options_.index);
+    const uint32_t moved = encap_.Run(table, now) + decap_.Run(table, now);
+    overlay_.Flush();
+    underlay_.Flush();
+    frames_free_.store(segments_->available(), std::memory_order_relaxed);
+    if (moved != 0) {
+      idle_since = 0;
+      continue;
+    }
+    if (idle_since == 0) idle_since = now;
+    if (now - idle_since < uint64_t{options_.busy_poll_us} * 1000) continue;
+    Sleep();
+  }
+  publisher_.Leave(options_.index);
+}
+
+void Worker::Sleep() {
+  publisher_.Leave(options_.index);
+  pollfd fds[] = {{overlay_.wait_fd(), POLLIN, 0}, {underlay_.wait_fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  poll(fds, 3, kSleepMs);
+}
+
+}  // namespace engine

@@ -1,0 +1,37 @@
+// Which port stands on which side: what was asked for, what the kernel can do, and why. Control thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "engine/options.h"
+#include "port/port.h"
+#include "steer/steering.h"
+
+namespace plane {
+
+// The devices of the host that a data plane stands between.
+struct Devices {
+  uint32_t overlay_ifindex = 0;  // flannel.<VNI>; 0 for the udp format.
+  uint32_t overlay_mtu = 0;
+  uint32_t underlay_ifindex = 0;
+  uint32_t underlay_mtu = 0;
+};
+
+base::Result<Devices> FindDevices(const engine::Options& options);
+
+struct Ports {
+  std::unique_ptr<port::Port> overlay;
+  std::unique_ptr<port::Port> underlay;
+  std::string overlay_reason;
+  std::string underlay_reason;
+  uint32_t overlay_tap_ifindex = 0;   // 0 when that side is no TAP: then there is nothing to steer through it.
+  uint32_t underlay_tap_ifindex = 0;
+  bool resolves_next_hop = false;     // The underlay port leaves finding the next hop to the kernel.
+};
+
+base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices, steer::Steering& steering);
+
+}  // namespace plane

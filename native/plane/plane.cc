@@ -1,0 +1,157 @@
+#include "plane/plane.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "fwd/snapshot.h"
+#include "pkt/counters.h"
+
+namespace plane {
+
+namespace {
+
+using steer::Hook;
+
+void AppendLaneNames(const std::string& lane, std::vector<std::string>* names) {
+#define X(member, name) names->push_back(lane + "." name);
+  RS_LANE_COUNTERS(X)
+#undef X
+  for (const pkt::DropReasonText& reason : pkt::kDropReasonTexts) names->push_back(lane + ".drop." + reason.label);
+}
+
+uint64_t* AppendLane(const pkt::LaneCounters& lane, uint64_t* at) {
+#define X(member, name) *at++ = lane.member.Read();
+  RS_LANE_COUNTERS(X)
+#undef X
+  for (const pkt::Counter& drop : lane.drops) *at++ = drop.Read();
+  return at;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options) {
+  std::unique_ptr<Plane> plane(new Plane(options));
+  auto devices = FindDevices(options);
+  if (!devices.ok()) return devices.error();
+  plane->devices_ = *devices;
+  auto steering = steer::Steering::Load();
+  if (!steering.ok()) return steering.error();
+  plane->steering_ = std::move(steering).value();
+  auto ports = OpenPorts(options, plane->devices_, *plane->steering_);
+  if (!ports.ok()) return ports.error();
+  plane->ports_ = std::move(ports).value();
+
+  fwd::Format& format = plane->options_.format;
+  format.underlay_mtu = static_cast<uint16_t>(std::min<uint32_t>(plane->devices_.underlay_mtu, 65535));
+  format.resolve_in_kernel = plane->ports_.resolves_next_hop;
+
+  rs_steer_state& state = plane->steering_->state();
+  state.encapsulation =
+      format.encapsulation == fwd::Encapsulation::kVxlan ? RS_ENCAPSULATION_VXLAN : RS_ENCAPSULATION_UDP;
+  state.vni = format.vni;
+  state.udp_port_be = __builtin_bswap16(format.port);
+  state.overlay_ifindex = plane->ports_.overlay_tap_ifindex;
+  state.underlay_ifindex = plane->ports_.underlay_tap_ifindex;
+  state.vxlan_ifindex = plane->devices_.overlay_ifindex;
+  state.nic_ifindex = plane->devices_.underlay_ifindex;
+
+  engine::WorkerOptions worker;
+  worker.busy_poll_us = options.busy_poll_us;
+  worker.heartbeat_ns = reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
+  auto made = engine::Worker::Create(worker, *plane->ports_.overlay, *plane->ports_.underlay, plane->publisher_);
+  if (!made.ok()) return made.error();
+  plane->worker_ = std::move(made).value();
+  plane->worker_->Start();
+  return plane;
+}
+
+Plane::~Plane() { Close(); }
+
+base::Status Plane::Attach() {
+  // From the inside out: first what carries our own output, last what brings traffic in.
+  steering_->state().workers = 1;
+  struct Place {
+    Hook hook;
+    uint32_t ifindex;
+  };
+  const Place places[] = {
+      {Hook::kOverlayTap, ports_.overlay_tap_ifindex},
+      {Hook::kUnderlayTap, ports_.underlay_tap_ifindex},
+      {Hook::kNic, ports_.underlay_tap_ifindex == 0 ? 0 : devices_.underlay_ifindex},
+      {Hook::kOverlayEgress, devices_.overlay_ifindex},
+  };
+  for (const Place& place : places) {
+    if (place.ifindex == 0) continue;
+    if (auto status = steering_->Attach(place.hook, place.ifindex); !status.ok()) {
+      steering_->Detach();
+      return status;
+    }
+  }
+  attached_ = true;
+  return base::Ok();
+}
+
+base::Status Plane::Apply(std::span<const uint8_t> table) {
+  if (closed_) return base::Error{"PLANE_CLOSED", 0, "apply", "the data plane is closed; open a new one"};
+  auto snapshot = fwd::Snapshot::Build(table, options_.format);
+  if (!snapshot.ok()) return snapshot.error();
+  const uint64_t version = snapshot.value()->version();
+  const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());
+  steering_->Follow(*snapshot.value());
+  publisher_.Publish(std::move(snapshot).value());
+  table_version_ = version;
+  peers_ = peers;
+  return attached_ ? base::Ok() : Attach();
+}
+
+const std::vector<std::string>& Plane::CounterNames() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    AppendLaneNames("encap", &all);
+    AppendLaneNames("decap", &all);
+    AppendLaneNames("answer", &all);
+    return all;
+  }();
+  return names;
+}
+
+void Plane::ReadCounters(std::span<uint64_t> into) const {
+  RS_ASSERT(into.size() == CounterNames().size());
+  if (worker_ == nullptr) {
+    std::fill(into.begin(), into.end(), 0);
+    return;
+  }
+  uint64_t* at = into.data();
+  at = AppendLane(worker_->encap().counters(), at);
+  at = AppendLane(worker_->decap().counters(), at);
+  AppendLane(worker_->encap().answers(), at);
+}
+
+Inspection Plane::Inspect() const {
+  Inspection seen{};
+  seen.running = !closed_ && attached_;
+  seen.table_version = table_version_;
+  seen.peers = peers_;
+  seen.steering = attached_ && !closed_ ? "tcx" : "none";
+  if (closed_) return seen;
+  seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(), ports_.overlay_reason,
+                        ports_.overlay->statistics().rx_kernel_drops});
+  seen.ports.push_back({"underlay", ports_.underlay->kind(), ports_.underlay->description(), ports_.underlay_reason,
+                        ports_.underlay->statistics().rx_kernel_drops});
+  seen.heartbeat_age_ms = static_cast<double>(base::MonotonicNs() - worker_->heartbeat_ns()) / 1e6;
+  seen.frames_total = worker_->frames_total();
+  seen.frames_free = worker_->frames_free();
+  return seen;
+}
+
+void Plane::Close() {
+  if (closed_) return;
+  closed_ = true;
+  if (steering_ != nullptr) steering_->Detach();
+  if (worker_ != nullptr) worker_->Stop();
+  ports_.overlay.reset();
+  ports_.underlay.reset();
+}
+
+}  // namespace plane

@@ -1,0 +1,77 @@
+// A whole data plane: ports, steering, worker, table. Native's composition root; native/addon wraps it for Node and
+// tests use it directly. All calls on one control thread. The five verbs of the border are its methods.
+//
+// Members stand in the order in which they are built; destruction runs backwards: workers stop before their ports close,
+// steering detaches before anything else (Close), and snapshots outlive the workers that read them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/options.h"
+#include "engine/worker.h"
+#include "fwd/publisher.h"
+#include "plane/choose_ports.h"
+#include "port/port.h"
+#include "steer/steering.h"
+
+namespace plane {
+
+struct PortInspection {
+  const char* side;
+  std::string kind;
+  std::string description;
+  std::string reason;
+  uint64_t rx_kernel_drops;
+};
+
+struct Inspection {
+  bool running;
+  uint64_t table_version;
+  uint32_t peers;
+  std::vector<PortInspection> ports;
+  const char* steering;
+  double heartbeat_age_ms;
+  uint64_t frames_total;
+  uint64_t frames_free;
+};
+
+class Plane {
+ public:
+  // Opens ports and starts the worker; no traffic is steered until the first Apply.
+  static base::Result<std::unique_ptr<Plane>> Open(const engine::Options& options);
+  ~Plane();
+  Plane(const Plane&) = delete;
+  Plane& operator=(const Plane&) = delete;
+
+  // Replaces the peer table (fwd/table_format.h). The first success attaches the steering programs.
+  base::Status Apply(std::span<const uint8_t> table);
+  // Names in order, and the values in the same order summed over workers; `into` must be as long as the names.
+  static const std::vector<std::string>& CounterNames();
+  void ReadCounters(std::span<uint64_t> into) const;
+  Inspection Inspect() const;
+  // Idempotent. Steering goes first, so that from that moment packets take the kernel path.
+  void Close();
+
+ private:
+  explicit Plane(const engine::Options& options) : options_(options) {}
+  base::Status Attach();
+
+  engine::Options options_;
+  Devices devices_;
+  std::unique_ptr<steer::Steering> steering_;
+  Ports ports_;
+  fwd::Publisher publisher_{1};
+  std::unique_ptr<engine::Worker> worker_;
+  bool attached_ = false;
+  bool closed_ = false;
+  uint64_t table_version_ = 0;
+  uint32_t peers_ = 0;
+};
+
+}  // namespace plane
