@@ -1,4 +1,5 @@
-// What JavaScript can see of native (src/dataplane/binding.ts). The only folder that includes napi.h.
+// What JavaScript can see of native (src/dataplane/binding.ts). The only folder that includes
+// napi.h.
 #include <napi.h>
 
 #include "addon/dataplane_wrap.h"

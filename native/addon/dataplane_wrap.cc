@@ -8,8 +8,10 @@ namespace addon {
 
 Napi::Function DataplaneWrap::Define(Napi::Env env) {
   return DefineClass(env, "NativeDataplane",
-                     {InstanceMethod("apply", &DataplaneWrap::Apply), InstanceMethod("readCounters", &DataplaneWrap::ReadCounters),
-                      InstanceMethod("inspect", &DataplaneWrap::Inspect), InstanceMethod("close", &DataplaneWrap::Close)});
+                     {InstanceMethod("apply", &DataplaneWrap::Apply),
+                      InstanceMethod("readCounters", &DataplaneWrap::ReadCounters),
+                      InstanceMethod("inspect", &DataplaneWrap::Inspect),
+                      InstanceMethod("close", &DataplaneWrap::Close)});
 }
 
 Napi::Value DataplaneWrap::Open(const Napi::CallbackInfo& info) {
@@ -20,12 +22,15 @@ Napi::Value DataplaneWrap::Open(const Napi::CallbackInfo& info) {
   if (!opened.ok()) return ErrorObject(env, opened.error());
   std::unique_ptr<plane::Plane> plane = std::move(opened).value();
   // The constructor takes the plane over; JavaScript cannot reach it otherwise.
-  return env.GetInstanceData<State>()->dataplane.New({Napi::External<std::unique_ptr<plane::Plane>>::New(env, &plane)});
+  return env.GetInstanceData<State>()->dataplane.New(
+      {Napi::External<std::unique_ptr<plane::Plane>>::New(env, &plane)});
 }
 
-DataplaneWrap::DataplaneWrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<DataplaneWrap>(info), env_(info.Env()) {
+DataplaneWrap::DataplaneWrap(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<DataplaneWrap>(info), env_(info.Env()) {
   if (info.Length() != 1 || !info[0].IsExternal()) {
-    Napi::TypeError::New(info.Env(), "NativeDataplane is made by open()").ThrowAsJavaScriptException();
+    Napi::TypeError::New(info.Env(), "NativeDataplane is made by open()")
+        .ThrowAsJavaScriptException();
     return;
   }
   plane_ = std::move(*info[0].As<Napi::External<std::unique_ptr<plane::Plane>>>().Data());
@@ -50,8 +55,10 @@ void DataplaneWrap::CloseNow() {
 
 Napi::Value DataplaneWrap::Apply(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
-    return ErrorObject(env, base::Error{"BAD_TABLE", 0, "apply", "apply() takes a Uint8Array from encodePeerTable()"});
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    return ErrorObject(env, base::Error{"BAD_TABLE", 0, "apply",
+                                        "apply() takes a Uint8Array from encodePeerTable()"});
   }
   const auto table = info[0].As<Napi::Uint8Array>();
   auto status = plane_->Apply({table.Data(), table.ByteLength()});
@@ -61,9 +68,12 @@ Napi::Value DataplaneWrap::Apply(const Napi::CallbackInfo& info) {
 
 void DataplaneWrap::ReadCounters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const bool typed = info[0].IsTypedArray() && info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
+  const bool typed = info[0].IsTypedArray() &&
+                     info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
   if (!typed || info[0].As<Napi::TypedArray>().ElementLength() != values_.size()) {
-    Napi::TypeError::New(env, "readCounters() takes a BigUint64Array of counterLayout.length values").ThrowAsJavaScriptException();
+    Napi::TypeError::New(env,
+                         "readCounters() takes a BigUint64Array of counterLayout.length values")
+        .ThrowAsJavaScriptException();
     return;
   }
   plane_->ReadCounters({info[0].As<Napi::BigUint64Array>().Data(), values_.size()});

@@ -1,6 +1,6 @@
-// The native data plane as a JavaScript object: apply, readCounters, inspect, close (src/dataplane/binding.ts).
-// Thread: the JavaScript thread of its environment. Workers never call into Node.
-// Closing: close() explicitly; else the environment's clean-up hook; else the finalizer.
+// The native data plane as a JavaScript object: apply, readCounters, inspect, close
+// (src/dataplane/binding.ts). Thread: the JavaScript thread of its environment. Workers never call
+// into Node. Closing: close() explicitly; else the environment's clean-up hook; else the finalizer.
 #pragma once
 
 #include <napi.h>

@@ -18,7 +18,8 @@ class Reader {
     const Napi::Value value = object_.Get(field);
     if (!value.IsNumber()) return Fail(field, "a number"), 0;
     const double number = value.As<Napi::Number>().DoubleValue();
-    if (!(number >= 0 && number <= max) || number != static_cast<double>(static_cast<uint32_t>(number))) {
+    if (!(number >= 0 && number <= max) ||
+        number != static_cast<double>(static_cast<uint32_t>(number))) {
       return Fail(field, "a whole number up to " + std::to_string(max)), 0;
     }
     return static_cast<uint32_t>(number);
@@ -53,7 +54,8 @@ class Reader {
 }  // namespace
 
 base::Result<engine::Options> DecodeOptions(const Napi::Value& value) {
-  if (!value.IsObject()) return base::Error{"BAD_OPTION", 0, "open", "open() takes an options object"};
+  if (!value.IsObject())
+    return base::Error{"BAD_OPTION", 0, "open", "open() takes an options object"};
   Reader reader(value.As<Napi::Object>());
   engine::Options options;
   const std::string encapsulation = reader.Text("encapsulation");

@@ -1,5 +1,6 @@
-// JavaScript values -> native structs. TypeScript has checked them (src/dataplane/dataplane.ts); here a wrong type is
-// answered with an Error all the same, because a library user may call the binding directly.
+// JavaScript values -> native structs. TypeScript has checked them (src/dataplane/dataplane.ts);
+// here a wrong type is answered with an Error all the same, because a library user may call the
+// binding directly.
 #pragma once
 
 #include <napi.h>

@@ -1,5 +1,5 @@
-// What one Node environment (main thread or worker_threads) holds: class constructors. Never a global, so that several
-// environments can load the addon.
+// What one Node environment (main thread or worker_threads) holds: class constructors. Never a
+// global, so that several environments can load the addon.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,5 @@
-// base::Error -> the plain object of src/dataplane/binding.ts (NativeError). JavaScript builds the exception.
+// base::Error -> the plain object of src/dataplane/binding.ts (NativeError). JavaScript builds the
+// exception.
 #pragma once
 
 #include <napi.h>

@@ -35,7 +35,8 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
     DropWithoutTable(batch_, counters_);
     return received;
   }
-  path::Encap(path::Context{*table, counters_, now_ns, limiter_, segments_}, batch_, forward_, reply_, punt_);
+  path::Encap(path::Context{*table, counters_, now_ns, limiter_, segments_}, batch_, forward_,
+              reply_, punt_);
   forward_.Flush();
   reply_.Flush();
   punt_.Flush();
@@ -43,7 +44,9 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
 }
 
 DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments)
-    : underlay_(underlay), segments_(segments), deliver_drain_(overlay, segments, counters_, false) {}
+    : underlay_(underlay),
+      segments_(segments),
+      deliver_drain_(overlay, segments, counters_, false) {}
 
 uint32_t DecapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
   const uint32_t received = underlay_.Receive(batch_, counters_);

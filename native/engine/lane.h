@@ -1,5 +1,6 @@
-// A lane: one direction of one worker, from the receiving port through the path to the transmitting port.
-// Owner: a worker; its thread only. Lanes do not know which kind of port stands at either end.
+// A lane: one direction of one worker, from the receiving port through the path to the transmitting
+// port. Owner: a worker; its thread only. Lanes do not know which kind of port stands at either
+// end.
 #pragma once
 
 #include "engine/port_drain.h"

@@ -15,7 +15,8 @@ struct Options {
   std::string underlay_device;  // The external interface.
   std::string overlay_port = "auto";
   std::string underlay_port = "auto";
-  std::vector<std::string> disable;  // Features treated as absent: "tunnel-gso", "super-packets", "xdp-native", ...
+  std::vector<std::string>
+      disable;  // Features treated as absent: "tunnel-gso", "super-packets", "xdp-native", ...
   uint32_t busy_poll_us = 0;
 
   bool Disabled(const char* feature) const {

@@ -4,7 +4,8 @@
 
 namespace engine {
 
-PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received)
+PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters,
+                     bool received)
     : segments_(segments),
       counters_(counters),
       can_(port.capabilities()),

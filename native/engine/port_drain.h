@@ -1,5 +1,5 @@
-// The end of a lane: brings packets into a shape the port accepts (segments, fills checksums), then transmits them in
-// order. Owner: a lane; its worker's thread only.
+// The end of a lane: brings packets into a shape the port accepts (segments, fills checksums), then
+// transmits them in order. Owner: a lane; its worker's thread only.
 #pragma once
 
 #include "pkt/batch.h"
@@ -11,8 +11,8 @@ namespace engine {
 
 class PortDrain final : public pkt::Drain {
  public:
-  // `received`: packets pushed here count as rx_* of `counters` too (for lanes whose packets were not received from a
-  // port, so that the accounting law holds for them).
+  // `received`: packets pushed here count as rx_* of `counters` too (for lanes whose packets were
+  // not received from a port, so that the accounting law holds for them).
   PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received);
   void Take(pkt::Batch& batch) override;
 

@@ -1,6 +1,7 @@
 // The round of a worker:
 //   1. heartbeat            3. overlay burst: encap, transmit     5. ports flush (kick, reap)
-//   2. adopt the table      4. underlay burst: decap, transmit    6. nothing came: spin a little, then sleep
+//   2. adopt the table      4. underlay burst: decap, transmit    6. nothing came: spin a little,
+//   then sleep
 #include "engine/worker.h"
 
 #include <poll.h>
@@ -13,26 +14,30 @@ namespace engine {
 
 namespace {
 
-constexpr int kSleepMs = 10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
+constexpr int kSleepMs =
+    10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
 constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
 
 }  // namespace
 
-base::Result<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options, port::Port& overlay,
-                                                     port::Port& underlay, fwd::Publisher& publisher) {
+base::Result<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options,
+                                                     port::Port& overlay, port::Port& underlay,
+                                                     fwd::Publisher& publisher) {
   auto segments = pkt::FramePool::Create(kSegmentFrames, kSegmentFrameBytes);
   if (!segments.ok()) return segments.error();
   base::UniqueFd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake.valid()) {
-    return base::SystemError("WORKER_START_FAILED", "eventfd", "raise the open-files limit (ulimit -n)");
+    return base::SystemError("WORKER_START_FAILED", "eventfd",
+                             "raise the open-files limit (ulimit -n)");
   }
-  return std::unique_ptr<Worker>(
-      new Worker(options, overlay, underlay, publisher, std::move(segments).value(), std::move(wake)));
+  return std::unique_ptr<Worker>(new Worker(options, overlay, underlay, publisher,
+                                            std::move(segments).value(), std::move(wake)));
 }
 
-Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay, fwd::Publisher& publisher,
-               std::unique_ptr<pkt::FramePool> segments, base::UniqueFd wake)
+Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay,
+               fwd::Publisher& publisher, std::unique_ptr<pkt::FramePool> segments,
+               base::UniqueFd wake)
     : options_(options),
       overlay_(overlay),
       underlay_(underlay),
@@ -61,7 +66,8 @@ uint64_t Worker::Beat() {
   const uint64_t now = base::MonotonicNs();
   beat_ns_.store(now, std::memory_order_relaxed);
   // The BPF programs read this word from other CPUs; one plain aligned store is all they need.
-  if (options_.heartbeat_ns != nullptr) std::atomic_ref<uint64_t>(*options_.heartbeat_ns).store(now, std::memory_order_relaxed);
+  if (options_.heartbeat_ns != nullptr)
+    std::atomic_ref<uint64_t>(*options_.heartbeat_ns).store(now, std::memory_order_relaxed);
   return now;
 }
 
@@ -87,7 +93,8 @@ void Worker::Loop() {
 
 void Worker::Sleep() {
   publisher_.Leave(options_.index);
-  pollfd fds[] = {{overlay_.wait_fd(), POLLIN, 0}, {underlay_.wait_fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  pollfd fds[] = {
+      {overlay_.wait_fd(), POLLIN, 0}, {underlay_.wait_fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   poll(fds, 3, kSleepMs);
 }
 

@@ -1,5 +1,6 @@
-// A worker: one thread that runs both lanes, writes its heartbeat, and sleeps when there is nothing to do.
-// Owner: the data plane. Start and Stop on the control thread; everything else on the worker's own.
+// A worker: one thread that runs both lanes, writes its heartbeat, and sleeps when there is nothing
+// to do. Owner: the data plane. Start and Stop on the control thread; everything else on the
+// worker's own.
 #pragma once
 
 #include <atomic>
@@ -17,15 +18,16 @@
 namespace engine {
 
 struct WorkerOptions {
-  uint32_t index = 0;          // Seat in the publisher.
-  uint32_t busy_poll_us = 0;   // Spin this long before sleeping.
+  uint32_t index = 0;                // Seat in the publisher.
+  uint32_t busy_poll_us = 0;         // Spin this long before sleeping.
   uint64_t* heartbeat_ns = nullptr;  // Where the BPF programs look; may be null (no steering).
 };
 
 class Worker {
  public:
-  static base::Result<std::unique_ptr<Worker>> Create(const WorkerOptions& options, port::Port& overlay,
-                                                      port::Port& underlay, fwd::Publisher& publisher);
+  static base::Result<std::unique_ptr<Worker>> Create(const WorkerOptions& options,
+                                                      port::Port& overlay, port::Port& underlay,
+                                                      fwd::Publisher& publisher);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -41,8 +43,8 @@ class Worker {
   uint32_t frames_free() const { return frames_free_.load(std::memory_order_relaxed); }
 
  private:
-  Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay, fwd::Publisher& publisher,
-         std::unique_ptr<pkt::FramePool> segments, base::UniqueFd wake);
+  Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay,
+         fwd::Publisher& publisher, std::unique_ptr<pkt::FramePool> segments, base::UniqueFd wake);
   void Loop();
   uint64_t Beat();
   void Sleep();

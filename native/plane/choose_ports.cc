@@ -24,7 +24,8 @@ base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mt
   ifreq request{};
   std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name.c_str());
   if (!fd.valid() || ioctl(fd.get(), SIOCGIFMTU, &request) != 0) {
-    return base::SystemError("DEVICE_NOT_FOUND", "ioctl(SIOCGIFMTU " + name + ")", "the device vanished while it was being read");
+    return base::SystemError("DEVICE_NOT_FOUND", "ioctl(SIOCGIFMTU " + name + ")",
+                             "the device vanished while it was being read");
   }
   *mtu = static_cast<uint32_t>(request.ifr_mtu);
   return base::Ok();
@@ -35,7 +36,8 @@ std::string TapName(const char* prefix, const engine::Options& options) {
   return std::string(prefix) + std::to_string(options.format.vni);
 }
 
-base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& options, const char* prefix, uint32_t mtu,
+base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& options,
+                                                     const char* prefix, uint32_t mtu,
                                                      bool tunnel) {
   port::TapOptions tap;
   tap.name = TapName(prefix, options);
@@ -46,32 +48,40 @@ base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& opti
 }
 
 base::Error Unavailable(const char* side, const std::string& kind) {
-  return base::Error{"PORT_UNAVAILABLE", 0, "open",
-                     std::string(side) + " port '" + kind + "' is not available for this format; use auto or tap"};
+  return base::Error{
+      "PORT_UNAVAILABLE", 0, "open",
+      std::string(side) + " port '" + kind + "' is not available for this format; use auto or tap"};
 }
 
 }  // namespace
 
 base::Result<Devices> FindDevices(const engine::Options& options) {
   Devices devices;
-  if (auto status = FindDevice(options.underlay_device, &devices.underlay_ifindex, &devices.underlay_mtu); !status.ok()) {
+  if (auto status =
+          FindDevice(options.underlay_device, &devices.underlay_ifindex, &devices.underlay_mtu);
+      !status.ok()) {
     return status.error();
   }
-  if (auto status = FindDevice(options.overlay_device, &devices.overlay_ifindex, &devices.overlay_mtu); !status.ok()) {
+  if (auto status =
+          FindDevice(options.overlay_device, &devices.overlay_ifindex, &devices.overlay_mtu);
+      !status.ok()) {
     return status.error();
   }
   return devices;
 }
 
-base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices, steer::Steering& steering) {
+base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices,
+                              steer::Steering& steering) {
   (void)steering;
   Ports ports;
-  if (options.overlay_port != "auto" && options.overlay_port != "tap") return Unavailable("overlay", options.overlay_port);
+  if (options.overlay_port != "auto" && options.overlay_port != "tap")
+    return Unavailable("overlay", options.overlay_port);
   auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false);
   if (!overlay.ok()) return overlay.error();
   ports.overlay_tap_ifindex = overlay.value()->ifindex();
   ports.overlay = std::move(overlay).value();
-  ports.overlay_reason = options.overlay_port == "tap" ? "asked for" : "a TAP keeps super-packets whole";
+  ports.overlay_reason =
+      options.overlay_port == "tap" ? "asked for" : "a TAP keeps super-packets whole";
 
   if (options.underlay_port == "auto" || options.underlay_port == "tap") {
     auto underlay = OpenTap(options, "rsu.", devices.underlay_mtu, true);
@@ -80,9 +90,10 @@ base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& dev
     ports.underlay_tap_ifindex = underlay.value()->ifindex();
     ports.underlay = std::move(underlay).value();
     ports.resolves_next_hop = true;
-    ports.underlay_reason = options.underlay_port == "tap" ? "asked for"
-                            : tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
-                                     : "a TAP works on every device; this kernel has no tunnel GSO (Linux 6.17)";
+    ports.underlay_reason =
+        options.underlay_port == "tap" ? "asked for"
+        : tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
+                 : "a TAP works on every device; this kernel has no tunnel GSO (Linux 6.17)";
     return ports;
   }
   return Unavailable("underlay", options.underlay_port);

@@ -1,4 +1,5 @@
-// Which port stands on which side: what was asked for, what the kernel can do, and why. Control thread.
+// Which port stands on which side: what was asked for, what the kernel can do, and why. Control
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +28,13 @@ struct Ports {
   std::unique_ptr<port::Port> underlay;
   std::string overlay_reason;
   std::string underlay_reason;
-  uint32_t overlay_tap_ifindex = 0;   // 0 when that side is no TAP: then there is nothing to steer through it.
+  uint32_t overlay_tap_ifindex =
+      0;  // 0 when that side is no TAP: then there is nothing to steer through it.
   uint32_t underlay_tap_ifindex = 0;
-  bool resolves_next_hop = false;     // The underlay port leaves finding the next hop to the kernel.
+  bool resolves_next_hop = false;  // The underlay port leaves finding the next hop to the kernel.
 };
 
-base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices, steer::Steering& steering);
+base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices,
+                              steer::Steering& steering);
 
 }  // namespace plane

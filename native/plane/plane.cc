@@ -17,7 +17,8 @@ void AppendLaneNames(const std::string& lane, std::vector<std::string>* names) {
 #define X(member, name) names->push_back(lane + "." name);
   RS_LANE_COUNTERS(X)
 #undef X
-  for (const pkt::DropReasonText& reason : pkt::kDropReasonTexts) names->push_back(lane + ".drop." + reason.label);
+  for (const pkt::DropReasonText& reason : pkt::kDropReasonTexts)
+    names->push_back(lane + ".drop." + reason.label);
 }
 
 uint64_t* AppendLane(const pkt::LaneCounters& lane, uint64_t* at) {
@@ -43,12 +44,13 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   plane->ports_ = std::move(ports).value();
 
   fwd::Format& format = plane->options_.format;
-  format.underlay_mtu = static_cast<uint16_t>(std::min<uint32_t>(plane->devices_.underlay_mtu, 65535));
+  format.underlay_mtu =
+      static_cast<uint16_t>(std::min<uint32_t>(plane->devices_.underlay_mtu, 65535));
   format.resolve_in_kernel = plane->ports_.resolves_next_hop;
 
   rs_steer_state& state = plane->steering_->state();
-  state.encapsulation =
-      format.encapsulation == fwd::Encapsulation::kVxlan ? RS_ENCAPSULATION_VXLAN : RS_ENCAPSULATION_UDP;
+  state.encapsulation = format.encapsulation == fwd::Encapsulation::kVxlan ? RS_ENCAPSULATION_VXLAN
+                                                                           : RS_ENCAPSULATION_UDP;
   state.vni = format.vni;
   state.udp_port_be = __builtin_bswap16(format.port);
   state.overlay_ifindex = plane->ports_.overlay_tap_ifindex;
@@ -59,7 +61,8 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   engine::WorkerOptions worker;
   worker.busy_poll_us = options.busy_poll_us;
   worker.heartbeat_ns = reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
-  auto made = engine::Worker::Create(worker, *plane->ports_.overlay, *plane->ports_.underlay, plane->publisher_);
+  auto made = engine::Worker::Create(worker, *plane->ports_.overlay, *plane->ports_.underlay,
+                                     plane->publisher_);
   if (!made.ok()) return made.error();
   plane->worker_ = std::move(made).value();
   plane->worker_->Start();
@@ -93,7 +96,8 @@ base::Status Plane::Attach() {
 }
 
 base::Status Plane::Apply(std::span<const uint8_t> table) {
-  if (closed_) return base::Error{"PLANE_CLOSED", 0, "apply", "the data plane is closed; open a new one"};
+  if (closed_)
+    return base::Error{"PLANE_CLOSED", 0, "apply", "the data plane is closed; open a new one"};
   auto snapshot = fwd::Snapshot::Build(table, options_.format);
   if (!snapshot.ok()) return snapshot.error();
   const uint64_t version = snapshot.value()->version();
@@ -135,10 +139,10 @@ Inspection Plane::Inspect() const {
   seen.peers = peers_;
   seen.steering = attached_ && !closed_ ? "tcx" : "none";
   if (closed_) return seen;
-  seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(), ports_.overlay_reason,
-                        ports_.overlay->statistics().rx_kernel_drops});
-  seen.ports.push_back({"underlay", ports_.underlay->kind(), ports_.underlay->description(), ports_.underlay_reason,
-                        ports_.underlay->statistics().rx_kernel_drops});
+  seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(),
+                        ports_.overlay_reason, ports_.overlay->statistics().rx_kernel_drops});
+  seen.ports.push_back({"underlay", ports_.underlay->kind(), ports_.underlay->description(),
+                        ports_.underlay_reason, ports_.underlay->statistics().rx_kernel_drops});
   seen.heartbeat_age_ms = static_cast<double>(base::MonotonicNs() - worker_->heartbeat_ns()) / 1e6;
   seen.frames_total = worker_->frames_total();
   seen.frames_free = worker_->frames_free();

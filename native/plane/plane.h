@@ -1,8 +1,10 @@
-// A whole data plane: ports, steering, worker, table. Native's composition root; native/addon wraps it for Node and
-// tests use it directly. All calls on one control thread. The five verbs of the border are its methods.
+// A whole data plane: ports, steering, worker, table. Native's composition root; native/addon wraps
+// it for Node and tests use it directly. All calls on one control thread. The five verbs of the
+// border are its methods.
 //
-// Members stand in the order in which they are built; destruction runs backwards: workers stop before their ports close,
-// steering detaches before anything else (Close), and snapshots outlive the workers that read them.
+// Members stand in the order in which they are built; destruction runs backwards: workers stop
+// before their ports close, steering detaches before anything else (Close), and snapshots outlive
+// the workers that read them.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +53,8 @@ class Plane {
 
   // Replaces the peer table (fwd/table_format.h). The first success attaches the steering programs.
   base::Status Apply(std::span<const uint8_t> table);
-  // Names in order, and the values in the same order summed over workers; `into` must be as long as the names.
+  // Names in order, and the values in the same order summed over workers; `into` must be as long as
+  // the names.
   static const std::vector<std::string>& CounterNames();
   void ReadCounters(std::span<uint64_t> into) const;
   Inspection Inspect() const;

@@ -20,8 +20,16 @@ export interface UdpOptions {
 }
 
 const whole = (min: number, max: number, initial: number) =>
-  z.int(`give a whole number from ${min} to ${max}`).min(min, `give a number from ${min} to ${max}`).max(max, `give a number from ${min} to ${max}`).nullish().transform((value) => value ?? initial);
-const flag = z.boolean("give true or false").nullish().transform((value) => value ?? false);
+  z
+    .int(`give a whole number from ${min} to ${max}`)
+    .min(min, `give a number from ${min} to ${max}`)
+    .max(max, `give a number from ${min} to ${max}`)
+    .nullish()
+    .transform((value) => value ?? initial);
+const flag = z
+  .boolean("give true or false")
+  .nullish()
+  .transform((value) => value ?? false);
 
 const VXLAN_FIELDS = ["VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"] as const;
 const VXLAN_SCHEMA = z.object({
@@ -36,7 +44,14 @@ const UDP_SCHEMA = z.object({ Port: whole(1, 65_535, 8285) });
 
 export function parseVxlanOptions(backend: JsonObject): VxlanOptions {
   const fields = checkShape(VXLAN_SCHEMA, foldKeys(backend, VXLAN_FIELDS).values, "Backend.");
-  return { vni: fields.VNI, port: fields.Port, mtu: fields.MTU, gbp: fields.GBP, learning: fields.Learning, directRouting: fields.DirectRouting };
+  return {
+    vni: fields.VNI,
+    port: fields.Port,
+    mtu: fields.MTU,
+    gbp: fields.GBP,
+    learning: fields.Learning,
+    directRouting: fields.DirectRouting,
+  };
 }
 
 export function parseUdpOptions(backend: JsonObject): UdpOptions {

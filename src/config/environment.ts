@@ -17,7 +17,11 @@ export interface EnvironmentOutcome {
   readonly warnings: readonly string[];
 }
 
-export function applyEnvironment(specs: readonly FlagSpec[], flags: ParsedFlags, environment: Environment): EnvironmentOutcome {
+export function applyEnvironment(
+  specs: readonly FlagSpec[],
+  flags: ParsedFlags,
+  environment: Environment,
+): EnvironmentOutcome {
   const values = new Map<string, FlagValue>(flags.values);
   const filled = new Set<string>();
   const warnings: string[] = [];
@@ -37,7 +41,8 @@ export function applyEnvironment(specs: readonly FlagSpec[], flags: ParsedFlags,
     filled.add(spec.name);
   }
   for (const name of Object.keys(environment)) {
-    if (name.startsWith(ENVIRONMENT_PREFIX) && !known.has(name)) warnings.push(`${name} matches no flag and is ignored`);
+    if (name.startsWith(ENVIRONMENT_PREFIX) && !known.has(name))
+      warnings.push(`${name} matches no flag and is ignored`);
     // FLANNEL_ without the D is a common slip; subnet.env's own names are not.
     const slip = name.startsWith("FLANNEL_") ? `FLANNELD_${name.slice("FLANNEL_".length)}` : "";
     if (known.has(slip)) warnings.push(`${name} is ignored: the variable is called ${slip}`);

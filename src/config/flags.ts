@@ -70,8 +70,14 @@ export const AGENT_FLAGS: readonly FlagSpec[] = [...FLANNEL_FLAGS, ...RIPSTOP_FL
 export function usageText(program: string, specs: readonly FlagSpec[]): string {
   const lines = [`Usage: ${program} [OPTION]...`];
   for (const spec of [...specs].sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const initial = spec.initial === "" || spec.initial === false || Array.isArray(spec.initial) ? "" : ` (default ${String(spec.initial)})`;
-    lines.push(`  -${spec.name}${spec.kind === "bool" ? "" : ` ${spec.kind === "strings" ? "value" : spec.kind}`}`, `    \t${spec.usage}${initial}`);
+    const initial =
+      spec.initial === "" || spec.initial === false || Array.isArray(spec.initial)
+        ? ""
+        : ` (default ${String(spec.initial)})`;
+    lines.push(
+      `  -${spec.name}${spec.kind === "bool" ? "" : ` ${spec.kind === "strings" ? "value" : spec.kind}`}`,
+      `    \t${spec.usage}${initial}`,
+    );
   }
   return `${lines.join("\n")}\n`;
 }

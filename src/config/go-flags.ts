@@ -76,7 +76,8 @@ export function parseGoFlags(specs: readonly FlagSpec[], words: readonly string[
     index++;
     if (word === "--") break;
     const body = word.slice(word.startsWith("--") ? 2 : 1);
-    if (body === "" || body.startsWith("-") || body.startsWith("=")) return refuse("syntax", word, `bad flag syntax: ${word}`);
+    if (body === "" || body.startsWith("-") || body.startsWith("="))
+      return refuse("syntax", word, `bad flag syntax: ${word}`);
     const equals = body.indexOf("=", 1);
     const name = equals < 0 ? body : body.slice(0, equals);
     const spec = byName.get(name);
@@ -89,7 +90,8 @@ export function parseGoFlags(specs: readonly FlagSpec[], words: readonly string[
     if (text === undefined) text = words[index++];
     if (text === undefined) return refuse("missing-value", name, `flag -${name} needs a value: write -${name}=VALUE`);
     const parsed = parseFlagValue(spec, text);
-    if (typeof parsed === "string") return refuse("bad-value", name, `bad value "${spec.secret ? "***" : text}" for flag -${name}: ${parsed}`);
+    if (typeof parsed === "string")
+      return refuse("bad-value", name, `bad value "${spec.secret ? "***" : text}" for flag -${name}: ${parsed}`);
     const before = values.get(name);
     const append = spec.kind === "strings" && given.has(name) && Array.isArray(before);
     values.set(name, append ? [...(before as string[]), ...(parsed.value as readonly string[])] : parsed.value);

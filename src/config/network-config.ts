@@ -19,7 +19,13 @@ export interface DataPlaneChoice {
   /** Microseconds a worker spins before it blocks; 0: it blocks at once. */
   readonly busyPollUs: number;
 }
-export const DEFAULT_DATA_PLANE: DataPlaneChoice = { mode: "auto", underlayPort: "auto", overlayPort: "auto", workers: 0, busyPollUs: 0 };
+export const DEFAULT_DATA_PLANE: DataPlaneChoice = {
+  mode: "auto",
+  underlayPort: "auto",
+  overlayPort: "auto",
+  workers: 0,
+  busyPollUs: 0,
+};
 
 export interface NetworkConfig {
   readonly enableIpv4: boolean;
@@ -45,10 +51,31 @@ export interface NetworkConfigRules {
   readonly allocates: boolean;
 }
 
-const FIELDS = ["EnableIPv4", "EnableIPv6", "EnableNFTables", "Network", "IPv6Network", "SubnetLen", "SubnetMin", "SubnetMax", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax", "Backend"] as const;
+const FIELDS = [
+  "EnableIPv4",
+  "EnableIPv6",
+  "EnableNFTables",
+  "Network",
+  "IPv6Network",
+  "SubnetLen",
+  "SubnetMin",
+  "SubnetMax",
+  "IPv6SubnetLen",
+  "IPv6SubnetMin",
+  "IPv6SubnetMax",
+  "Backend",
+] as const;
 
-const bool = (initial: boolean) => z.boolean("give true or false").nullish().transform((value) => value ?? initial);
-const length = z.int("give a whole number").min(0, "give a number that is not negative").nullish().transform((value) => value ?? 0);
+const bool = (initial: boolean) =>
+  z
+    .boolean("give true or false")
+    .nullish()
+    .transform((value) => value ?? initial);
+const length = z
+  .int("give a whole number")
+  .min(0, "give a number that is not negative")
+  .nullish()
+  .transform((value) => value ?? 0);
 /** Text that `parse` accepts; null and "" are refused as Go refuses them. */
 const parsed = <T>(parse: (text: string) => T | null, remedy: string) =>
   z
@@ -76,13 +103,22 @@ const SCHEMA = z.object({
 });
 
 const DATA_PLANE_FIELDS = ["Mode", "UnderlayPort", "OverlayPort", "Workers", "BusyPollUs"] as const;
-const oneOf = <const T extends readonly [string, ...string[]]>(values: T) => z.enum(values, `give one of ${values.join(", ")}`).optional();
+const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, `give one of ${values.join(", ")}`).optional();
 const DATA_PLANE_SCHEMA = z.object({
   Mode: oneOf(DATAPLANE_MODES),
   UnderlayPort: oneOf(UNDERLAY_PORTS),
   OverlayPort: oneOf(OVERLAY_PORTS),
-  Workers: z.int("give a whole number from 0 to 64").min(0, "give a number from 0 to 64").max(64, "give a number from 0 to 64").optional(),
-  BusyPollUs: z.int("give microseconds from 0 to 1000000").min(0, "give microseconds from 0 to 1000000").max(1_000_000, "give microseconds from 0 to 1000000").optional(),
+  Workers: z
+    .int("give a whole number from 0 to 64")
+    .min(0, "give a number from 0 to 64")
+    .max(64, "give a number from 0 to 64")
+    .optional(),
+  BusyPollUs: z
+    .int("give microseconds from 0 to 1000000")
+    .min(0, "give microseconds from 0 to 1000000")
+    .max(1_000_000, "give microseconds from 0 to 1000000")
+    .optional(),
 });
 
 /** The configuration, or a RipstopError NETWORK_CONFIG_INVALID that names field, value and remedy. */
@@ -91,7 +127,8 @@ export function parseNetworkConfig(text: string, rules: NetworkConfigRules = { a
   const folded = foldKeys(input, FIELDS);
   const fields = checkShape(SCHEMA, folded.values, "");
   const warnings = folded.unknown.map((key) => `unknown key "${key}" in the network configuration is ignored`);
-  if (!fields.EnableIPv4 && !fields.EnableIPv6) throw invalid("none defined stack: EnableIPv4 and EnableIPv6 are both false", "enable one of them");
+  if (!fields.EnableIPv4 && !fields.EnableIPv6)
+    throw invalid("none defined stack: EnableIPv4 and EnableIPv6 are both false", "enable one of them");
   const network = fields.EnableIPv4 ? required(fields.Network, "Network") : null;
   const ipv6Network = fields.EnableIPv6 ? required(fields.IPv6Network, "IPv6Network") : null;
   const backend = readBackend(folded.values, warnings);
@@ -102,8 +139,14 @@ export function parseNetworkConfig(text: string, rules: NetworkConfigRules = { a
     enableNftables: fields.EnableNFTables,
     network,
     ipv6Network,
-    range: network !== null && allocate ? subnetRange(network, fields.SubnetLen, fields.SubnetMin ?? null, fields.SubnetMax ?? null) : null,
-    ipv6Range: ipv6Network !== null && allocate ? subnetRange(ipv6Network, fields.IPv6SubnetLen, fields.IPv6SubnetMin ?? null, fields.IPv6SubnetMax ?? null) : null,
+    range:
+      network !== null && allocate
+        ? subnetRange(network, fields.SubnetLen, fields.SubnetMin ?? null, fields.SubnetMax ?? null)
+        : null,
+    ipv6Range:
+      ipv6Network !== null && allocate
+        ? subnetRange(ipv6Network, fields.IPv6SubnetLen, fields.IPv6SubnetMin ?? null, fields.IPv6SubnetMax ?? null)
+        : null,
     backendType: backend.type,
     backend: backend.raw,
     dataPlane: backend.dataPlane,
@@ -129,25 +172,41 @@ function readObject(text: string): JsonObject {
 
 function required<T extends Prefix4 | Prefix6>(value: T | null | undefined, field: "Network" | "IPv6Network"): T {
   if (value !== null && value !== undefined) return value;
-  throw invalid(`please define a correct ${field} parameter in the flannel config: ${field} is missing`, `add "${field}" as a CIDR`);
+  throw invalid(
+    `please define a correct ${field} parameter in the flannel config: ${field} is missing`,
+    `add "${field}" as a CIDR`,
+  );
 }
 
-function readBackend(values: JsonObject, warnings: string[]): { type: string; raw: JsonObject; dataPlane: Partial<DataPlaneChoice> } {
+function readBackend(
+  values: JsonObject,
+  warnings: string[],
+): { type: string; raw: JsonObject; dataPlane: Partial<DataPlaneChoice> } {
   if (!("Backend" in values)) {
     warnings.push('Backend is missing, which means udp as in flannel; write {"Type":"vxlan"} for the usual choice');
     return { type: "udp", raw: {}, dataPlane: {} };
   }
   const raw = values.Backend === null ? {} : values.Backend;
-  if (!isJsonObject(raw)) throw invalid(`error decoding Backend property of config: it is ${JSON.stringify(raw)}`, 'write an object such as {"Type":"vxlan"}');
+  if (!isJsonObject(raw))
+    throw invalid(
+      `error decoding Backend property of config: it is ${JSON.stringify(raw)}`,
+      'write an object such as {"Type":"vxlan"}',
+    );
   const { Type: type = "", DataPlane: dataPlane } = foldKeys(raw, ["Type", "DataPlane"]).values;
-  if (typeof type !== "string") throw invalid(`error decoding Backend property of config: Type is ${JSON.stringify(type)}`, "give it as text");
-  if (type === "") throw invalid("unknown backend type: Backend.Type is empty", 'write {"Type":"vxlan"}, or leave Backend out for udp');
+  if (typeof type !== "string")
+    throw invalid(`error decoding Backend property of config: Type is ${JSON.stringify(type)}`, "give it as text");
+  if (type === "")
+    throw invalid(
+      "unknown backend type: Backend.Type is empty",
+      'write {"Type":"vxlan"}, or leave Backend out for udp',
+    );
   return { type: type.toLowerCase(), raw, dataPlane: readDataPlane(dataPlane, warnings) };
 }
 
 function readDataPlane(value: unknown, warnings: string[]): Partial<DataPlaneChoice> {
   if (value === undefined || value === null) return {};
-  if (!isJsonObject(value)) throw invalid(`Backend.DataPlane is ${JSON.stringify(value)}`, 'write an object such as {"Mode":"auto"}');
+  if (!isJsonObject(value))
+    throw invalid(`Backend.DataPlane is ${JSON.stringify(value)}`, 'write an object such as {"Mode":"auto"}');
   const folded = foldKeys(value, DATA_PLANE_FIELDS);
   for (const key of folded.unknown) warnings.push(`unknown key "${key}" in Backend.DataPlane is ignored`);
   const fields = checkShape(DATA_PLANE_SCHEMA, folded.values, "Backend.DataPlane.");

@@ -23,7 +23,13 @@ export interface AgentOptions {
   readonly store: "etcd" | "kube" | "file";
   readonly storeDir: string;
   readonly etcd: EtcdOptions;
-  readonly kube: { readonly apiUrl: string; readonly kubeconfigFile: string; readonly annotationPrefix: string; readonly netConfigPath: string; readonly setNodeNetworkUnavailable: boolean };
+  readonly kube: {
+    readonly apiUrl: string;
+    readonly kubeconfigFile: string;
+    readonly annotationPrefix: string;
+    readonly netConfigPath: string;
+    readonly setNodeNetworkUnavailable: boolean;
+  };
   readonly iface: readonly string[];
   readonly ifaceRegex: readonly string[];
   readonly ifaceCanReach: string;
@@ -55,7 +61,12 @@ export type CommandLineOutcome =
 
 const USAGE_EXIT_CODE = 2;
 
-export function parseAgentCommandLine(words: readonly string[], environment: Environment, manners: CommandLineManners, version: string): CommandLineOutcome {
+export function parseAgentCommandLine(
+  words: readonly string[],
+  environment: Environment,
+  manners: CommandLineManners,
+  version: string,
+): CommandLineOutcome {
   const program = manners === "flanneld" ? "flanneld" : "ripstop agent";
   const outcome = parseGoFlags(AGENT_FLAGS, words);
   if (!outcome.ok) {
@@ -67,8 +78,14 @@ export function parseAgentCommandLine(words: readonly string[], environment: Env
   if (outcome.flags.values.get("version") === true) return { kind: "exit", exitCode: 0, stderr: `${version}\n` };
   const rest = outcome.flags.rest;
   if (rest.length > 0 && manners === "ripstop") {
-    const advice = /^(true|false|[01tf])$/i.test(rest[0] ?? "") ? "; a bool takes its value with =, as in -ip-masq=false" : "";
-    return { kind: "exit", exitCode: USAGE_EXIT_CODE, stderr: `${program}: unexpected word "${rest[0]}" after the flags${advice}\n` };
+    const advice = /^(true|false|[01tf])$/i.test(rest[0] ?? "")
+      ? "; a bool takes its value with =, as in -ip-masq=false"
+      : "";
+    return {
+      kind: "exit",
+      exitCode: USAGE_EXIT_CODE,
+      stderr: `${program}: unexpected word "${rest[0]}" after the flags${advice}\n`,
+    };
   }
   const { flags, filled, warnings } = applyEnvironment(AGENT_FLAGS, outcome.flags, environment);
   try {
@@ -77,7 +94,11 @@ export function parseAgentCommandLine(words: readonly string[], environment: Env
     return { kind: "run", options, warnings: [...warnings, ...ignored] };
   } catch (error) {
     if (!(error instanceof RipstopError)) throw error;
-    return { kind: "exit", exitCode: manners === "flanneld" ? 1 : USAGE_EXIT_CODE, stderr: `${program}: ${error.message}\n` };
+    return {
+      kind: "exit",
+      exitCode: manners === "flanneld" ? 1 : USAGE_EXIT_CODE,
+      stderr: `${program}: ${error.message}\n`,
+    };
   }
 }
 
@@ -95,7 +116,10 @@ function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeE
     store: chooseStore(text("store"), said.has("store"), bool("kube-subnet-mgr")),
     storeDir: text("store-dir"),
     etcd: Object.freeze({
-      endpoints: text("etcd-endpoints").split(",").map((part) => part.trim()).filter((part) => part !== ""),
+      endpoints: text("etcd-endpoints")
+        .split(",")
+        .map((part) => part.trim())
+        .filter((part) => part !== ""),
       prefix: text("etcd-prefix"),
       keyFile: text("etcd-keyfile"),
       certFile: text("etcd-certfile"),
@@ -167,7 +191,11 @@ function checkRegexes(patterns: readonly string[]): readonly string[] {
     try {
       new RegExp(pattern);
     } catch (error) {
-      throw new RipstopError("FLAG_INVALID", `-iface-regex="${pattern}" is no regular expression: correct it or use -iface`, { cause: error });
+      throw new RipstopError(
+        "FLAG_INVALID",
+        `-iface-regex="${pattern}" is no regular expression: correct it or use -iface`,
+        { cause: error },
+      );
     }
   }
   return patterns;

@@ -3,7 +3,15 @@
 import type { Ipv4, Ipv6, Prefix, Prefix4, Prefix6 } from "../addr/address.js";
 import { IPV4_BITS } from "../addr/ipv4.js";
 import { IPV6_BITS } from "../addr/ipv6.js";
-import { addressAt, formatAddress, formatPrefix, lastAddress, maskPrefix, prefixContains, prefixSize } from "../addr/prefix.js";
+import {
+  addressAt,
+  formatAddress,
+  formatPrefix,
+  lastAddress,
+  maskPrefix,
+  prefixContains,
+  prefixSize,
+} from "../addr/prefix.js";
 import { RipstopError } from "../lib/errors.js";
 
 export interface SubnetRange<P extends Prefix> {
@@ -27,18 +35,29 @@ const V4: Family = { bits: IPV4_BITS, fields: "", preferredLen: 24 };
 const V6: Family = { bits: IPV6_BITS, fields: "IPv6", preferredLen: 64 };
 
 /** `len` 0 and `min`/`max` null or zero mean: derive. */
-export function subnetRange<P extends Prefix>(network: P, len: number, min: Ipv4 | Ipv6 | null, max: Ipv4 | Ipv6 | null): SubnetRange<P> {
+export function subnetRange<P extends Prefix>(
+  network: P,
+  len: number,
+  min: Ipv4 | Ipv6 | null,
+  max: Ipv4 | Ipv6 | null,
+): SubnetRange<P> {
   const family = network.family === 4 ? V4 : V6;
   const subnetLen = len > 0 ? checkLength(family, network, len) : deriveLength(family, network);
   const sized = (address: P["address"]) => ({ ...network, address, length: subnetLen }) as P;
   const size = prefixSize(sized(network.address));
   const first = given(min) ? (min as P["address"]) : addressAt(network, size);
   const last = given(max) ? (max as P["address"]) : maskPrefix(sized(lastAddress(network))).address;
-  for (const [field, address] of [["SubnetMin", first], ["SubnetMax", last]] as const) {
+  for (const [field, address] of [
+    ["SubnetMin", first],
+    ["SubnetMax", last],
+  ] as const) {
     checkBound(family, network, `${family.fields}${field}`, sized(address));
   }
   if (first > last) {
-    throw invalid(`${family.fields}SubnetMin ${formatAddress(sized(first))} is above ${family.fields}SubnetMax ${formatAddress(sized(last))}`, "exchange them");
+    throw invalid(
+      `${family.fields}SubnetMin ${formatAddress(sized(first))} is above ${family.fields}SubnetMax ${formatAddress(sized(last))}`,
+      "exchange them",
+    );
   }
   return { network, subnetLen, min: sized(first), max: sized(last) };
 }
@@ -50,7 +69,10 @@ function given(address: Ipv4 | Ipv6 | null): boolean {
 function checkLength(family: Family, network: Prefix, len: number): number {
   const field = `${family.fields}SubnetLen`;
   if (len > family.bits - 2) {
-    throw invalid(`SubnetLen must be less than /${family.bits - 1}, but ${field} is ${len}`, `give ${field} at most ${family.bits - 2}`);
+    throw invalid(
+      `SubnetLen must be less than /${family.bits - 1}, but ${field} is ${len}`,
+      `give ${field} at most ${family.bits - 2}`,
+    );
   }
   if (len < network.length + 2) {
     throw invalid(
@@ -65,14 +87,20 @@ function deriveLength(family: Family, network: Prefix): number {
   const longest = family.bits - 4;
   if (network.length > longest) {
     const what = family.fields === "" ? "network" : "IPv6Network";
-    throw invalid(`${what} is too small. Minimum useful network prefix is /${longest}, but ${family.fields}Network is ${formatPrefix(network)}`, `give it /${longest} or larger`);
+    throw invalid(
+      `${what} is too small. Minimum useful network prefix is /${longest}, but ${family.fields}Network is ${formatPrefix(network)}`,
+      `give it /${longest} or larger`,
+    );
   }
   return network.length <= family.preferredLen - 2 ? family.preferredLen : network.length + 2;
 }
 
 function checkBound(family: Family, network: Prefix, field: string, bound: Prefix): void {
   if (!prefixContains(network, bound.address)) {
-    throw invalid(`${field} is not in the range of the ${family.fields}Network: ${formatAddress(bound)} is outside ${formatPrefix(network)}`, "choose an address inside it");
+    throw invalid(
+      `${field} is not in the range of the ${family.fields}Network: ${formatAddress(bound)} is outside ${formatPrefix(network)}`,
+      "choose an address inside it",
+    );
   }
   const aligned = maskPrefix(bound);
   if (aligned.address !== bound.address) {

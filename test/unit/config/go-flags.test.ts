@@ -25,7 +25,12 @@ function problem(...words: string[]) {
 }
 
 test("one dash and two dashes mean the same, with = or the next word", () => {
-  for (const words of [["-public-ip=1.2.3.4"], ["--public-ip=1.2.3.4"], ["-public-ip", "1.2.3.4"], ["--public-ip", "1.2.3.4"]]) {
+  for (const words of [
+    ["-public-ip=1.2.3.4"],
+    ["--public-ip=1.2.3.4"],
+    ["-public-ip", "1.2.3.4"],
+    ["--public-ip", "1.2.3.4"],
+  ]) {
     assert.equal(values(...words).values.get("public-ip"), "1.2.3.4");
   }
 });
@@ -35,8 +40,10 @@ test("a bool never takes the next word, so parsing stops there", () => {
   assert.equal(flags.values.get("ip-masq"), true);
   assert.equal(flags.values.get("public-ip"), "");
   assert.deepEqual(flags.rest, ["false", "-public-ip=1.2.3.4"]);
-  for (const word of ["1", "t", "T", "TRUE", "true", "True"]) assert.equal(values(`-ip-masq=${word}`).values.get("ip-masq"), true);
-  for (const word of ["0", "f", "F", "FALSE", "false", "False"]) assert.equal(values(`-ip-masq=${word}`).values.get("ip-masq"), false);
+  for (const word of ["1", "t", "T", "TRUE", "true", "True"])
+    assert.equal(values(`-ip-masq=${word}`).values.get("ip-masq"), true);
+  for (const word of ["0", "f", "F", "FALSE", "false", "False"])
+    assert.equal(values(`-ip-masq=${word}`).values.get("ip-masq"), false);
   assert.equal(problem("-ip-masq=yes").kind, "bad-value");
   assert.equal(problem("-ip-masq=").kind, "bad-value");
 });
@@ -60,8 +67,24 @@ test("repeatable flags keep their order; others take the last value", () => {
 
 test("integers are read as Go reads them", () => {
   const rows: [string, number | null][] = [
-    ["0", 0], ["12", 12], ["-3", -3], ["+3", 3], ["0x1F", 31], ["0o17", 15], ["0b101", 5], ["017", 15], ["1_000", 1000],
-    ["", null], ["1.5", null], ["1e3", null], ["08", null], ["0x", null], ["1__0", null], ["1_", null], ["ten", null], ["99999999999999999999", null],
+    ["0", 0],
+    ["12", 12],
+    ["-3", -3],
+    ["+3", 3],
+    ["0x1F", 31],
+    ["0o17", 15],
+    ["0b101", 5],
+    ["017", 15],
+    ["1_000", 1000],
+    ["", null],
+    ["1.5", null],
+    ["1e3", null],
+    ["08", null],
+    ["0x", null],
+    ["1__0", null],
+    ["1_", null],
+    ["ten", null],
+    ["99999999999999999999", null],
   ];
   for (const [text, value] of rows) assert.equal(parseGoInt(text), value, text);
 });
@@ -78,7 +101,10 @@ test("problems say what was wrong and what to write", () => {
 });
 
 test("never throws, whatever the words", () => {
-  const word = fc.oneof(fc.string(), fc.constantFrom("-ip-masq", "--iface", "-iface=", "--", "-healthz-port", "0x", "-v"));
+  const word = fc.oneof(
+    fc.string(),
+    fc.constantFrom("-ip-masq", "--iface", "-iface=", "--", "-healthz-port", "0x", "-v"),
+  );
   fc.assert(fc.property(fc.array(word), (words) => void parseGoFlags(AGENT_FLAGS, words)));
 });
 

@@ -5,7 +5,8 @@ import { ipv4 } from "../../../src/addr/ipv4.js";
 import type { Environment } from "../../../src/config/environment.js";
 import { type CommandLineManners, parseAgentCommandLine, redactOptions } from "../../../src/config/options.js";
 
-const parse = (words: string[], environment: Environment = {}, manners: CommandLineManners = "ripstop") => parseAgentCommandLine(words, environment, manners, "1.2.3");
+const parse = (words: string[], environment: Environment = {}, manners: CommandLineManners = "ripstop") =>
+  parseAgentCommandLine(words, environment, manners, "1.2.3");
 function run(words: string[], environment: Environment = {}, manners: CommandLineManners = "ripstop") {
   const outcome = parse(words, environment, manners);
   assert.ok(outcome.kind === "run", outcome.kind === "exit" ? outcome.stderr : "");
@@ -32,7 +33,15 @@ test("without flags everything is flanneld's default", () => {
 });
 
 test("flanneld's documented command line works unchanged", () => {
-  const { options } = run(["-etcd-endpoints=http://a:2379, http://b:2379,", "-ip-masq", "-v=2", "--iface=eth0", "--iface", "10.0.0.1", "-public-ip=192.0.2.1"]);
+  const { options } = run([
+    "-etcd-endpoints=http://a:2379, http://b:2379,",
+    "-ip-masq",
+    "-v=2",
+    "--iface=eth0",
+    "--iface",
+    "10.0.0.1",
+    "-public-ip=192.0.2.1",
+  ]);
   assert.deepEqual(options.etcd.endpoints, ["http://a:2379", "http://b:2379"]);
   assert.deepEqual(options.iface, ["eth0", "10.0.0.1"]);
   assert.equal(options.publicIp, ipv4(0xc0000201));
@@ -40,7 +49,13 @@ test("flanneld's documented command line works unchanged", () => {
 });
 
 test("variables fill what the command line left out, and only that", () => {
-  const environment = { FLANNELD_ETCD_PREFIX: "/net", FLANNELD_IFACE: "eth0,eth1", FLANNELD_V: "", FLANNELD_IP_MASQ: "true", FLANNELD_VERSION: "true" };
+  const environment = {
+    FLANNELD_ETCD_PREFIX: "/net",
+    FLANNELD_IFACE: "eth0,eth1",
+    FLANNELD_V: "",
+    FLANNELD_IP_MASQ: "true",
+    FLANNELD_VERSION: "true",
+  };
   const { options } = run(["-etcd-prefix=/mine"], environment);
   assert.equal(options.etcd.prefix, "/mine");
   assert.deepEqual(options.iface, ["eth0,eth1"]);
@@ -48,7 +63,12 @@ test("variables fill what the command line left out, and only that", () => {
 });
 
 test("a bad variable keeps the default and is reported; a misspelt one is pointed at", () => {
-  const { options, warnings } = run([], { FLANNELD_HEALTHZ_PORT: "many", FLANNEL_IFACE: "eth0", FLANNELD_NONSENSE: "1", FLANNEL_MTU: "1450" });
+  const { options, warnings } = run([], {
+    FLANNELD_HEALTHZ_PORT: "many",
+    FLANNEL_IFACE: "eth0",
+    FLANNELD_NONSENSE: "1",
+    FLANNEL_MTU: "1450",
+  });
   assert.equal(options.healthzPort, 0);
   assert.equal(warnings.length, 3);
   assert.match(warnings.join("\n"), /FLANNELD_HEALTHZ_PORT="many"/);
@@ -94,6 +114,10 @@ test("only what was said about the data plane is set", () => {
 });
 
 test("secrets do not survive redaction", () => {
-  const { options } = run(["-etcd-password=hunter2", "-etcd-username=root", "-etcd-endpoints=https://u:hunter2@h:2379"]);
+  const { options } = run([
+    "-etcd-password=hunter2",
+    "-etcd-username=root",
+    "-etcd-endpoints=https://u:hunter2@h:2379",
+  ]);
   assert.doesNotMatch(JSON.stringify(redactOptions(options)), /hunter2/);
 });
