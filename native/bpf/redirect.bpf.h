@@ -1,7 +1,6 @@
 /* XDP: hands encapsulated packets that are ours to the AF_XDP socket of their queue, everything
- * else to the kernel. Included by the object that carries the steering programs and by
- * redirect.bpf.c (the XDP port alone). Must never drop, never change a packet, and must pass when
- * in doubt: the kernel path judges what it does not know.
+ * else to the kernel. Included by steer.bpf.c, so that both share one state map. Must never drop,
+ * never change a packet, and must pass when in doubt: the kernel path judges what it does not know.
  *
  *   1. data plane alive?           4. UDP to our port?
  *   2. frame fits a umem frame?    5. VXLAN: our VNI?
