@@ -253,12 +253,14 @@ pkt::Packet* XdpPort::IntoUmem(pkt::Packet* packet) {
     if (copy == nullptr) return nullptr;
   }
   copy->len = packet->len;
+  copy->segments = packet->segments;
   std::memcpy(copy->data, packet->data, packet->len);
   pkt::Give(packet);
   return copy;
 }
 
 void XdpPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
+  uint64_t packets = 0;
   uint64_t frames = 0;
   uint64_t bytes = 0;
   for (pkt::Packet* packet : batch) {
@@ -283,6 +285,7 @@ void XdpPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
     }
     umem_->set_socket(queue.socket->id());
     const uint32_t len = packet->len;
+    packets += packet->segments;
     queue.socket->tx().Push(xdp_desc{umem_->GiveToTx(packet), len, 0});
     ++queue.pushed;
     bytes += len;
@@ -290,7 +293,7 @@ void XdpPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
   }
   batch.Clear();
   for (Queue& queue : queues_) Submit(queue);
-  counters.tx_packets.Add(frames);
+  counters.tx_packets.Add(packets);
   counters.tx_bytes.Add(bytes);
   counters.tx_frames.Add(frames);
 }
