@@ -20,11 +20,13 @@ export interface LaneCounters {
 export interface Counters {
   readonly encap: LaneCounters;
   readonly decap: LaneCounters;
+  /** ICMP answers and packets handed back to the kernel path: rx is what encap made of its replies and punts. */
+  readonly answer: LaneCounters;
 }
 
 export type LaneName = keyof Counters;
 /** In the order in which people read a packet's life. */
-export const LANE_NAMES: readonly LaneName[] = ["encap", "decap"];
+export const LANE_NAMES: readonly LaneName[] = ["encap", "decap", "answer"];
 
 const FIELDS = {
   rxPackets: "rx_packets",
@@ -41,7 +43,11 @@ const DROP = "drop.";
 
 /** Throws NATIVE_LAYOUT when the layout lacks a counter that is promised here: the addon and dist/ are of different builds. */
 export function nameCounters(layout: readonly string[], values: ArrayLike<bigint>): Counters {
-  return { encap: lane("encap", layout, values), decap: lane("decap", layout, values) };
+  return {
+    encap: lane("encap", layout, values),
+    decap: lane("decap", layout, values),
+    answer: lane("answer", layout, values),
+  };
 }
 
 /** What the law `rx = tx + punts + replies + sum(drops)` leaves unexplained, per lane; 0n when at rest. */
@@ -50,7 +56,7 @@ export function unaccounted(counters: Counters): Readonly<Record<LaneName, bigin
     const { rxPackets, txPackets, punts, replies, drops } = counters[name];
     return rxPackets - txPackets - punts - replies - totalDrops(drops);
   };
-  return { encap: missing("encap"), decap: missing("decap") };
+  return { encap: missing("encap"), decap: missing("decap"), answer: missing("answer") };
 }
 
 export function totalDrops(drops: LaneCounters["drops"]): bigint {
@@ -61,7 +67,11 @@ export function totalDrops(drops: LaneCounters["drops"]): bigint {
 
 /** What happened between two readings of the same data plane. */
 export function subtractCounters(later: Counters, earlier: Counters): Counters {
-  return { encap: subtractLane(later.encap, earlier.encap), decap: subtractLane(later.decap, earlier.decap) };
+  return {
+    encap: subtractLane(later.encap, earlier.encap),
+    decap: subtractLane(later.decap, earlier.decap),
+    answer: subtractLane(later.answer, earlier.answer),
+  };
 }
 
 function subtractLane(later: LaneCounters, earlier: LaneCounters): LaneCounters {

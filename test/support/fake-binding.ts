@@ -63,7 +63,7 @@ export class FakeNative implements NativeDataplane {
 
 export class FakeBinding implements Binding {
   readonly borderVersion = 1;
-  readonly counterLayout = ["encap", "decap"].flatMap((lane) => [
+  readonly counterLayout = ["encap", "decap", "answer"].flatMap((lane) => [
     ...LANE.map((name) => `${lane}.${name}`),
     ...DROPS.map(({ label }) => `${lane}.drop.${label}`),
   ]);
