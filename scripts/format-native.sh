@@ -4,7 +4,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=-i
 [ "${1:-}" = "--check" ] && mode="--dry-run --Werror"
-git ls-files -z --cached --others --exclude-standard -- 'native/*.h' 'native/*.cc' 'native/*.c' \
-  'test/*.h' 'test/*.cc' 'test/*.c' 'bench/*.h' 'bench/*.cc' 'examples/*.cc' ':!:native/bpf/generated' |
-  while IFS= read -r -d '' file; do [ -f "$file" ] && printf '%s\0' "$file"; done |
-  xargs -0 -r -n 16 -P 2 clang-format $mode
+find $(ls -d native test bench examples 2>/dev/null) -type f \( -name '*.h' -o -name '*.cc' -o -name '*.c' \) ! -path 'native/bpf/generated/*' \
+  -print0 2>/dev/null | xargs -0 -r -n 16 -P 2 clang-format $mode

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Which packets are ours: one answer for XDP and tc. Pure: reads the packet and the state, changes
  * nothing. */
 #ifndef RIPSTOP_BPF_MATCH_BPF_H

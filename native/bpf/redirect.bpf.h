@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* XDP: hands encapsulated packets that are ours to the AF_XDP socket of their queue, everything
  * else to the kernel. Included by steer.bpf.c, so that both share one state map. Must never drop,
  * never change a packet, and must pass when in doubt: the kernel path judges what it does not know.

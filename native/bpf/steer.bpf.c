@@ -1,5 +1,6 @@
-/* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h. SPDX:
- * Dual BSD/GPL. Links are owned by the data-plane process: when it dies they are gone, when it
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h.
+ * Links are owned by the data-plane process: when it dies they are gone, when it
  * hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path. No program
  * drops, and none changes a packet.
  *
@@ -71,4 +72,4 @@ int rs_nic_ingress(struct __sk_buff* skb) {
   return bpf_redirect(state->underlay_ifindex, 0);
 }
 
-char _license[] SEC("license") = "GPL";
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The map `steer_state` and the question every program asks first: is the data plane alive?
  * Included once by each BPF object. Reads only. */
 #ifndef RIPSTOP_BPF_STEER_MAP_BPF_H

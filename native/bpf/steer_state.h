@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* What the workers tell the BPF programs: the one entry of the map `steer_state`. Shared, byte for
  * byte, by steer.bpf.c, redirect.bpf.h and C++. Owner: the data-plane process, which maps the
  * entry; the programs only read it. Plain C: no pointers, no implicit padding, network order where

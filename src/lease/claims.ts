@@ -25,7 +25,12 @@ export function settleClaims(leases: ReadonlyMap<string, Lease>): SettledClaims 
   const rivals = new Map<Lease, Lease[]>();
   const enclosing: Claim[] = [];
   for (const claim of claims) {
-    for (let top = enclosing.at(-1); top !== undefined && !prefixCovers(top.prefix, claim.prefix); top = enclosing.at(-1)) enclosing.pop();
+    for (
+      let top = enclosing.at(-1);
+      top !== undefined && !prefixCovers(top.prefix, claim.prefix);
+      top = enclosing.at(-1)
+    )
+      enclosing.pop();
     for (const outer of enclosing) {
       if (outer.lease === claim.lease) continue;
       listOf(rivals, claim.lease).push(outer.lease);
@@ -47,7 +52,10 @@ function decide(leases: ReadonlyMap<string, Lease>, rivals: ReadonlyMap<Lease, r
   const standing = new Map([...leases].filter(([, lease]) => !losers.has(lease)));
   const quarantined = [...losers].map(([lease, winner]) => ({
     key: lease.key,
-    reason: `claims addresses of the older ${winner.key} (${[winner.subnet, winner.ipv6Subnet].filter((prefix) => prefix !== null).map(formatPrefix).join(", ")})`,
+    reason: `claims addresses of the older ${winner.key} (${[winner.subnet, winner.ipv6Subnet]
+      .filter((prefix) => prefix !== null)
+      .map(formatPrefix)
+      .join(", ")})`,
   }));
   return { leases: standing, quarantined };
 }

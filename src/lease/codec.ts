@@ -22,7 +22,9 @@ const LENGTHS = /^(.*)-(0|[1-9]\d{0,2})$/;
 export function encodeSubnetKey(subnets: LeaseSubnets): string {
   const v4 = subnets.subnet ?? NO_IPV4;
   const head = `${formatAddress(v4)}-${v4.length}`;
-  return subnets.ipv6Subnet === null ? head : `${head}&${formatAddress(subnets.ipv6Subnet)}-${subnets.ipv6Subnet.length}`;
+  return subnets.ipv6Subnet === null
+    ? head
+    : `${head}&${formatAddress(subnets.ipv6Subnet)}-${subnets.ipv6Subnet.length}`;
 }
 
 /** `key` is the last segment only, without the store's prefix. */
@@ -31,7 +33,8 @@ export function decodeSubnetKey(key: string): Decoded<LeaseSubnets> {
   if (halves.length > 2) return bad(`key "${key}" has more than one &`);
   const v4 = keyHalf(halves[0] ?? "", parsePrefix4, IPV4_BITS);
   if (typeof v4 === "string") return bad(`key "${key}": ${v4}`);
-  if (halves.length === 1) return v4.length === 0 ? bad(`key "${key}" names no subnet`) : good({ subnet: v4, ipv6Subnet: null });
+  if (halves.length === 1)
+    return v4.length === 0 ? bad(`key "${key}" names no subnet`) : good({ subnet: v4, ipv6Subnet: null });
   const v6 = keyHalf(halves[1] ?? "", parsePrefix6, IPV6_BITS);
   if (typeof v6 === "string") return bad(`key "${key}": ${v6}`);
   if (v6.length === 0) return bad(`key "${key}" names no IPv6 subnet`);
@@ -40,7 +43,11 @@ export function decodeSubnetKey(key: string): Decoded<LeaseSubnets> {
 }
 
 /** The subnet, or why the text is none. Host bits and host routes are refused: no node hands them out. */
-function keyHalf<P extends Prefix4 | Prefix6>(text: string, parse: (text: string) => P | null, bits: number): P | string {
+function keyHalf<P extends Prefix4 | Prefix6>(
+  text: string,
+  parse: (text: string) => P | null,
+  bits: number,
+): P | string {
   const match = LENGTHS.exec(text);
   const cidr = match === null ? "" : `${match[1]}/${match[2]}`;
   const prefix = parse(cidr);
@@ -57,11 +64,15 @@ export function encodeLeaseAttrs(attrs: LeaseAttrs): string {
     PublicIPv6: attrs.publicIpv6 === null ? null : formatIpv6(attrs.publicIpv6),
     ...(attrs.backendType === "" ? {} : { BackendType: attrs.backendType }),
     ...(attrs.backendData === undefined || attrs.backendData === null ? {} : { BackendData: attrs.backendData }),
-    ...(attrs.backendV6Data === undefined || attrs.backendV6Data === null ? {} : { BackendV6Data: attrs.backendV6Data }),
+    ...(attrs.backendV6Data === undefined || attrs.backendV6Data === null
+      ? {}
+      : { BackendV6Data: attrs.backendV6Data }),
   });
 }
 
-const NAMES = new Map(["PublicIP", "PublicIPv6", "BackendType", "BackendData", "BackendV6Data"].map((name) => [name.toLowerCase(), name]));
+const NAMES = new Map(
+  ["PublicIP", "PublicIPv6", "BackendType", "BackendData", "BackendV6Data"].map((name) => [name.toLowerCase(), name]),
+);
 const ATTRS = z.object({
   PublicIP: z.string().nullish(),
   PublicIPv6: z.string().nullish(),
@@ -84,7 +95,10 @@ export function decodeLeaseAttrs(text: string): Decoded<LeaseAttrs> {
     if (name !== undefined) named[name] = value;
   }
   const shape = ATTRS.safeParse(named);
-  if (!shape.success) return bad(`${String(shape.error.issues[0]?.path[0])} is ${JSON.stringify(named[String(shape.error.issues[0]?.path[0])])}`);
+  if (!shape.success)
+    return bad(
+      `${String(shape.error.issues[0]?.path[0])} is ${JSON.stringify(named[String(shape.error.issues[0]?.path[0])])}`,
+    );
   const fields = shape.data;
   const publicIp = parseIpv4(fields.PublicIP ?? "0.0.0.0");
   if (publicIp === null) return bad(`PublicIP is "${fields.PublicIP}"`);
@@ -96,7 +110,9 @@ export function decodeLeaseAttrs(text: string): Decoded<LeaseAttrs> {
     publicIpv6: publicIpv6 === 0n ? null : publicIpv6,
     backendType: fields.BackendType ?? "",
     ...(fields.BackendData === undefined || fields.BackendData === null ? {} : { backendData: fields.BackendData }),
-    ...(fields.BackendV6Data === undefined || fields.BackendV6Data === null ? {} : { backendV6Data: fields.BackendV6Data }),
+    ...(fields.BackendV6Data === undefined || fields.BackendV6Data === null
+      ? {}
+      : { backendV6Data: fields.BackendV6Data }),
   });
 }
 

@@ -28,7 +28,10 @@ export function formatSubnetEnv(env: SubnetEnv): string {
     lines.push(`FLANNEL_NETWORK=${formatPrefix(env.network)}`, `FLANNEL_SUBNET=${gateway(env.subnet)}`);
   }
   if (env.ipv6Network !== null && env.ipv6Subnet !== null) {
-    lines.push(`FLANNEL_IPV6_NETWORK=${formatPrefix(env.ipv6Network)}`, `FLANNEL_IPV6_SUBNET=${gateway(env.ipv6Subnet)}`);
+    lines.push(
+      `FLANNEL_IPV6_NETWORK=${formatPrefix(env.ipv6Network)}`,
+      `FLANNEL_IPV6_SUBNET=${gateway(env.ipv6Subnet)}`,
+    );
   }
   lines.push(`FLANNEL_MTU=${env.mtu}`, `FLANNEL_IPMASQ=${env.ipMasq}`);
   return `${lines.join("\n")}\n`;
@@ -39,11 +42,15 @@ export async function writeSubnetEnv(path: string, env: SubnetEnv): Promise<void
     await writeFileAtomic(path, formatSubnetEnv(env));
   } catch (error) {
     const { code, errno } = error as NodeJS.ErrnoException;
-    throw new RipstopError("SUBNET_ENV_WRITE", `cannot write ${path} (${code ?? error}); free space or make the directory writable, or choose another with -subnet-file`, {
-      op: "write subnet.env",
-      ...(errno === undefined ? {} : { errno: Math.abs(errno) }),
-      cause: error,
-    });
+    throw new RipstopError(
+      "SUBNET_ENV_WRITE",
+      `cannot write ${path} (${code ?? error}); free space or make the directory writable, or choose another with -subnet-file`,
+      {
+        op: "write subnet.env",
+        ...(errno === undefined ? {} : { errno: Math.abs(errno) }),
+        cause: error,
+      },
+    );
   }
 }
 

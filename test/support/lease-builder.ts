@@ -13,7 +13,15 @@ export function vxlanAttrs(publicIp: string, mac = "02:00:00:00:00:01"): LeaseAt
 export function lease(key: string, publicIp: string, createRevision = 1n, overrides: Partial<Lease> = {}): Lease {
   const subnets = decodeSubnetKey(key);
   if (!subnets.ok) throw new Error(subnets.reason);
-  return { key, ...subnets.value, attrs: vxlanAttrs(publicIp), expiresAt: null, createRevision, modRevision: createRevision, ...overrides };
+  return {
+    key,
+    ...subnets.value,
+    attrs: vxlanAttrs(publicIp),
+    expiresAt: null,
+    createRevision,
+    modRevision: createRevision,
+    ...overrides,
+  };
 }
 
 export function leaseMap(...leases: readonly Lease[]): Map<string, Lease> {

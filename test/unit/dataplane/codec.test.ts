@@ -1,3 +1,4 @@
+// The flat table as TypeScript writes it, held against the C++ header that reads it.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -10,35 +10,72 @@ import { lease, leaseMap } from "../../support/lease-builder.js";
 const standing = (...leases: Lease[]) => [...settleClaims(leaseMap(...leases)).leases.keys()];
 
 test("disjoint leases all stand", () => {
-  assert.deepEqual(standing(lease("10.1.2.0-24", "192.0.2.1"), lease("10.1.3.0-24", "192.0.2.2")), ["10.1.2.0-24", "10.1.3.0-24"]);
+  assert.deepEqual(standing(lease("10.1.2.0-24", "192.0.2.1"), lease("10.1.3.0-24", "192.0.2.2")), [
+    "10.1.2.0-24",
+    "10.1.3.0-24",
+  ]);
 });
 
 test("the older claim wins, whichever is larger", () => {
-  assert.deepEqual(standing(lease("10.1.0.0-16", "192.0.2.1", 5n), lease("10.1.2.0-24", "192.0.2.2", 4n)), ["10.1.2.0-24"]);
+  assert.deepEqual(standing(lease("10.1.0.0-16", "192.0.2.1", 5n), lease("10.1.2.0-24", "192.0.2.2", 4n)), [
+    "10.1.2.0-24",
+  ]);
   const settled = settleClaims(leaseMap(lease("10.1.0.0-16", "192.0.2.1", 3n), lease("10.1.2.0-24", "192.0.2.2", 4n)));
-  assert.deepEqual(settled.quarantined, [{ key: "10.1.2.0-24", reason: "claims addresses of the older 10.1.0.0-16 (10.1.0.0/16)" }]);
+  assert.deepEqual(settled.quarantined, [
+    { key: "10.1.2.0-24", reason: "claims addresses of the older 10.1.0.0-16 (10.1.0.0/16)" },
+  ]);
 });
 
 test("a loser does not defeat a third claim", () => {
-  assert.deepEqual(standing(lease("10.1.2.0-24", "192.0.2.1", 1n), lease("10.1.0.0-16", "192.0.2.2", 2n), lease("10.1.9.0-24", "192.0.2.3", 3n)), ["10.1.2.0-24", "10.1.9.0-24"]);
+  assert.deepEqual(
+    standing(
+      lease("10.1.2.0-24", "192.0.2.1", 1n),
+      lease("10.1.0.0-16", "192.0.2.2", 2n),
+      lease("10.1.9.0-24", "192.0.2.3", 3n),
+    ),
+    ["10.1.2.0-24", "10.1.9.0-24"],
+  );
 });
 
 test("a dual-stack lease is lost as a whole when one family is taken", () => {
-  assert.deepEqual(standing(lease("10.1.2.0-24&fd00:0:0:2::-64", "192.0.2.1", 2n), lease("10.1.3.0-24&fd00:0:0:2::-64", "192.0.2.2", 1n)), ["10.1.3.0-24&fd00:0:0:2::-64"]);
+  assert.deepEqual(
+    standing(
+      lease("10.1.2.0-24&fd00:0:0:2::-64", "192.0.2.1", 2n),
+      lease("10.1.3.0-24&fd00:0:0:2::-64", "192.0.2.2", 1n),
+    ),
+    ["10.1.3.0-24&fd00:0:0:2::-64"],
+  );
 });
 
 test("what stands never overlaps, and nobody loses without an older rival that stands", () => {
-  const any = fc.record({ third: fc.integer({ min: 0, max: 7 }), length: fc.integer({ min: 20, max: 24 }), created: fc.bigInt(1n, 5n) });
+  const any = fc.record({
+    third: fc.integer({ min: 0, max: 7 }),
+    length: fc.integer({ min: 20, max: 24 }),
+    created: fc.bigInt(1n, 5n),
+  });
   fc.assert(
     fc.property(fc.array(any, { maxLength: 12 }), (rows) => {
-      const all = leaseMap(...rows.map((row) => lease(`10.1.${(row.third << 1) & (0xff << (24 - row.length)) & 0xff}.0-${row.length}`, "192.0.2.1", row.created)));
+      const all = leaseMap(
+        ...rows.map((row) =>
+          lease(
+            `10.1.${(row.third << 1) & (0xff << (24 - row.length)) & 0xff}.0-${row.length}`,
+            "192.0.2.1",
+            row.created,
+          ),
+        ),
+      );
       const settled = settleClaims(all);
       const kept = [...settled.leases.values()];
-      const overlap = (a: Lease, b: Lease) => a.subnet !== null && b.subnet !== null && prefixesOverlap(a.subnet, b.subnet);
+      const overlap = (a: Lease, b: Lease) =>
+        a.subnet !== null && b.subnet !== null && prefixesOverlap(a.subnet, b.subnet);
       for (const a of kept) for (const b of kept) assert.ok(a === b || !overlap(a, b), `${a.key} ${b.key}`);
       for (const { key } of settled.quarantined) {
         const loser = all.get(key);
-        assert.ok(loser !== undefined && kept.some((winner) => overlap(winner, loser) && winner.createRevision <= loser.createRevision), key);
+        assert.ok(
+          loser !== undefined &&
+            kept.some((winner) => overlap(winner, loser) && winner.createRevision <= loser.createRevision),
+          key,
+        );
       }
       assert.equal(kept.length + settled.quarantined.length, all.size);
     }),

@@ -32,7 +32,10 @@ test("flannel's own records come out byte for byte as they went in", () => {
 
 test("field names match without case, unknown fields and order do not matter", () => {
   const decoded = decodeLeaseAttrs('{"backendtype":"vxlan","Extra":[1],"publicip":"192.0.2.10","BackendData":null}');
-  assert.deepEqual(decoded, { ok: true, value: { publicIp: ipv4(0xc000020a), publicIpv6: null, backendType: "vxlan" } });
+  assert.deepEqual(decoded, {
+    ok: true,
+    value: { publicIp: ipv4(0xc000020a), publicIpv6: null, backendType: "vxlan" },
+  });
 });
 
 test("an IPv6-only lease writes the zero IPv4 address as flannel does", () => {
@@ -42,12 +45,35 @@ test("an IPv6-only lease writes the zero IPv4 address as flannel does", () => {
 });
 
 test("characters that Go escapes are escaped", () => {
-  const text = encodeLeaseAttrs({ publicIp: ipv4(1), publicIpv6: null, backendType: "extension", backendData: "<a&b>\u2028" });
+  const text = encodeLeaseAttrs({
+    publicIp: ipv4(1),
+    publicIpv6: null,
+    backendType: "extension",
+    backendData: "<a&b>\u2028",
+  });
   assert.match(text, /"\\u003ca\\u0026b\\u003e\\u2028"/);
 });
 
 test("a bad key is refused with a reason that quotes it", () => {
-  for (const key of ["", "config", "10.1.2.0", "10.1.2.0/24", "10.1.2.0-33", "10.1.2.0-32", "10.1.2.0-", "10.1.2.1-24", "010.1.2.0-24", "x10.1.2.0-24", "10.1.2.0-24&", "10.1.2.0-24&FD00::-64", "10.1.2.0-24&fd00::-128", "10.1.2.0-24&fd00::-64&x", "0.0.0.0-0", "10.1.2.0-24/x", "10.1.2.0-24 "]) {
+  for (const key of [
+    "",
+    "config",
+    "10.1.2.0",
+    "10.1.2.0/24",
+    "10.1.2.0-33",
+    "10.1.2.0-32",
+    "10.1.2.0-",
+    "10.1.2.1-24",
+    "010.1.2.0-24",
+    "x10.1.2.0-24",
+    "10.1.2.0-24&",
+    "10.1.2.0-24&FD00::-64",
+    "10.1.2.0-24&fd00::-128",
+    "10.1.2.0-24&fd00::-64&x",
+    "0.0.0.0-0",
+    "10.1.2.0-24/x",
+    "10.1.2.0-24 ",
+  ]) {
     const decoded = decodeSubnetKey(key);
     assert.ok(!decoded.ok, `accepted ${JSON.stringify(key)}`);
     assert.ok(decoded.reason.includes(`key "${key}"`));
@@ -74,19 +100,28 @@ test("a bad value is refused with a reason", () => {
 });
 
 test("every subnet survives its key", () => {
-  const v4 = fc.tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 1, max: 31 })).map(([address, length]) => prefix4(ipv4(address), length));
-  const v6 = fc.tuple(fc.bigInt(0n, (1n << 128n) - 1n), fc.integer({ min: 1, max: 127 })).map(([address, length]) => prefix6(ipv6(address), length));
+  const v4 = fc
+    .tuple(fc.integer({ min: 0, max: 0xffffffff }), fc.integer({ min: 1, max: 31 }))
+    .map(([address, length]) => prefix4(ipv4(address), length));
+  const v6 = fc
+    .tuple(fc.bigInt(0n, (1n << 128n) - 1n), fc.integer({ min: 1, max: 127 }))
+    .map(([address, length]) => prefix6(ipv6(address), length));
   fc.assert(
     fc.property(fc.option(v4), fc.option(v6), (subnet, ipv6Subnet) => {
       if (subnet === null && ipv6Subnet === null) return;
-      assert.deepEqual(decodeSubnetKey(encodeSubnetKey({ subnet, ipv6Subnet })), { ok: true, value: { subnet, ipv6Subnet } });
+      assert.deepEqual(decodeSubnetKey(encodeSubnetKey({ subnet, ipv6Subnet })), {
+        ok: true,
+        value: { subnet, ipv6Subnet },
+      });
     }),
   );
 });
 
 test("no text makes decoding throw", () => {
   const field = fc.constantFrom("PublicIP", "publicip", "PublicIPv6", "BackendType", "BackendData", "__proto__");
-  const value = fc.dictionary(field, fc.oneof(fc.constantFrom("1.2.3.4", "::1", null), fc.jsonValue())).map((object) => JSON.stringify(object));
+  const value = fc
+    .dictionary(field, fc.oneof(fc.constantFrom("1.2.3.4", "::1", null), fc.jsonValue()))
+    .map((object) => JSON.stringify(object));
   fc.assert(
     fc.property(fc.oneof(value, fc.string(), fc.json()), (text) => {
       decodeSubnetKey(text);

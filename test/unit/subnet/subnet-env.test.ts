@@ -46,14 +46,20 @@ test("leaves out the lines of a family that is off", async (t) => {
   t.after(() => rm(directory, { recursive: true }));
   const path = join(directory, "subnet.env");
   await writeSubnetEnv(path, { ...DUAL, ipv6Network: null, ipv6Subnet: null, ipMasq: false, mtu: 8951 });
-  assert.equal(await readFile(path, "utf8"), "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=8951\nFLANNEL_IPMASQ=false\n");
+  assert.equal(
+    await readFile(path, "utf8"),
+    "FLANNEL_NETWORK=10.42.0.0/16\nFLANNEL_SUBNET=10.42.0.1/24\nFLANNEL_MTU=8951\nFLANNEL_IPMASQ=false\n",
+  );
 });
 
 test("a failed write names the file and the remedy, and the old file stays", async (t) => {
   const directory = await mkdtemp(join(tmpdir(), "ripstop-env-"));
   t.after(() => rm(directory, { recursive: true }));
   await writeFile(join(directory, "file"), "old");
-  await assert.rejects(writeSubnetEnv(join(directory, "file", "subnet.env"), DUAL), { code: "SUBNET_ENV_WRITE", message: /-subnet-file/ });
+  await assert.rejects(writeSubnetEnv(join(directory, "file", "subnet.env"), DUAL), {
+    code: "SUBNET_ENV_WRITE",
+    message: /-subnet-file/,
+  });
   assert.equal(await readFile(join(directory, "file"), "utf8"), "old");
 });
 
@@ -79,5 +85,10 @@ FLANNEL_IPV6_SUBNET=fd00::1/64
 
 test("a missing file is no previous subnet, and no text makes it throw", async () => {
   assert.equal(await readSubnetEnv("/nonexistent/subnet.env"), null);
-  fc.assert(fc.property(fc.oneof(fc.string(), fc.stringMatching(/^(FLANNEL_(SUBNET|MTU)=.*\n)*$/)), (text) => void parseSubnetEnv(text)));
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.string(), fc.stringMatching(/^(FLANNEL_(SUBNET|MTU)=.*\n)*$/)),
+      (text) => void parseSubnetEnv(text),
+    ),
+  );
 });

@@ -1,0 +1,37 @@
+// native/sources.json is the one list of sources; both builds read it. BPF programs carry their licence.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { files, read } from "./tree.js";
+
+const listed = JSON.parse(read("native/sources.json")) as Record<"core" | "addon" | "bpf" | "defines", string[]>;
+
+describe("native/sources.json", () => {
+  it("lists every native source exactly once, in order", () => {
+    for (const key of ["core", "addon", "bpf"] as const) {
+      assert.deepEqual(listed[key], [...new Set(listed[key])].sort(), `${key} is sorted and has no double`);
+    }
+    const present = files(/^native\/.*\.(cc|c)$/).map(({ path }) => path);
+    assert.deepEqual([...listed.core, ...listed.addon, ...listed.bpf].sort(), present);
+  });
+
+  it("keeps Node out of the core: addon sources lie in native/addon and nowhere else", () => {
+    for (const path of listed.addon) assert.match(path, /^native\/addon\//);
+    for (const path of listed.core) assert.doesNotMatch(path, /^native\/addon\//);
+    for (const path of listed.bpf) assert.match(path, /^native\/bpf\/.*\.bpf\.c$/);
+  });
+
+  it("is read by both builds, which name no source themselves", () => {
+    for (const build of ["binding.gyp", "CMakeLists.txt"]) {
+      assert.match(read(build), /native\/sources\.json/);
+      assert.doesNotMatch(read(build), /(?<!test\/)native\/\S+\.cc\b/);
+    }
+  });
+});
+
+describe("BPF programs", () => {
+  it("state the licence that the kernel asks for", () => {
+    for (const { path, lines } of files(/^native\/bpf\/.*\.(c|h)$/)) {
+      assert.match(lines[0] ?? "", /SPDX-License-Identifier: \(GPL-2\.0-only OR BSD-2-Clause\)$/, path);
+    }
+  });
+});
