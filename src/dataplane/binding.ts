@@ -1,5 +1,6 @@
 // The types of the native addon, as native/addon defines them. Only native.ts loads it; test/addon checks that both agree.
 // Five calls: open, apply, readCounters, inspect, close. JavaScript never sees a packet on the forwarding path.
+import type { NativeNetlink } from "../host/netlink-binding.js";
 
 export type PortKind = "tap" | "xdp" | "packet" | "udp" | "tun" | "memory";
 
@@ -66,6 +67,8 @@ export interface NativeDataplane {
 
 export interface Binding {
   readonly borderVersion: number;
+  /** rtnetlink; src/host/netlink.ts is its face. */
+  readonly netlink: NativeNetlink;
   /** Names of the counters in order, e.g. "encap.rx_packets", "encap.drop.no_peer", "decap.tx_bytes". */
   readonly counterLayout: readonly string[];
   /** Drop reasons with their sentences, for docs, metrics and people. */

@@ -3,8 +3,13 @@
 // state of the objects we own and returns what it changed. Foreign objects are never touched.
 import type { Ipv4, Ipv6, Mac, Prefix } from "../addr/address.js";
 
-/** Own routes carry this protocol number (rtm_protocol), so that only they are ever removed. */
+/** Own routes and neighbors carry this protocol number (rtm_protocol), so that only they are ever removed. */
 export const RIPSTOP_ROUTE_PROTOCOL = 158;
+
+/** An address on the underlay. */
+export type UnderlayAddress =
+  | { readonly family: 4; readonly address: Ipv4 }
+  | { readonly family: 6; readonly address: Ipv6 };
 
 export interface Link {
   readonly index: number;
@@ -24,13 +29,21 @@ export interface LinkAddress {
   readonly flags: { readonly deprecated: boolean; readonly permanent: boolean; readonly temporary: boolean };
 }
 
+/** A route of the main table with one next hop. */
+export interface HostRoute {
+  readonly destination: Prefix;
+  readonly gateway: UnderlayAddress | null;
+  readonly linkIndex: number;
+  readonly protocol: number;
+}
+
 export interface VxlanSpec {
   readonly name: string;
   readonly vni: number;
   /** 0: the kernel's default, 8472. */
   readonly port: number;
   readonly underlayDevice: string;
-  readonly local: { readonly family: 4; readonly address: Ipv4 } | { readonly family: 6; readonly address: Ipv6 };
+  readonly local: UnderlayAddress;
   readonly mac: Mac;
   readonly mtu: number;
   readonly learning: boolean;
@@ -41,32 +54,88 @@ export interface VxlanSpec {
   readonly network: Prefix;
 }
 
-/** Everything a peer needs in the kernel: the neighbour, the FDB entry, the route; or only a direct route. */
+/** An ipip tunnel device, as flannel's ipip backend makes it. */
+export interface IpipSpec {
+  readonly name: string;
+  readonly local: Ipv4;
+  readonly mtu: number;
+  readonly address: Prefix;
+  readonly network: Prefix;
+}
+
+/** Everything a peer needs in the kernel: neighbor, FDB entry and route; or only a route. */
 export type PeerEntry =
-  | { readonly kind: "vxlan"; readonly prefix: Prefix; readonly vtepMac: Mac; readonly remote: VxlanSpec["local"] }
-  | { readonly kind: "direct"; readonly prefix: Prefix; readonly via: VxlanSpec["local"]; readonly device: string };
+  | {
+      readonly kind: "vxlan";
+      readonly prefix: Prefix;
+      readonly vtepMac: Mac;
+      readonly remote: UnderlayAddress;
+    }
+  /** Via the peer itself: no encapsulation on the underlay device, or a tunnel device with `onlink`. */
+  | {
+      readonly kind: "direct";
+      readonly prefix: Prefix;
+      readonly via: UnderlayAddress;
+      readonly device: string;
+      readonly onlink?: boolean;
+    };
+
+/** Which objects one reconcilePeers() answers for. */
+export interface PeerScope {
+  /** Our own tunnel device; null when there is none (host-gw). */
+  readonly device: string | null;
+  /** Routes and neighbors outside this network are nobody's business of ours. Its family is the family of the entries. */
+  readonly network: Prefix;
+}
 
 export interface HostChange {
   readonly object: string; // "route 10.244.2.0/24", "fdb 02:..", ...
   readonly action: "add" | "replace" | "delete";
 }
 
+/** One object that could not be made as wanted. The others are not affected, and the next pass tries again. */
+export interface HostFailure {
+  readonly object: string;
+  readonly errno: number;
+  readonly message: string;
+}
+
+export interface ReconcileReport {
+  readonly changes: readonly HostChange[];
+  readonly failures: readonly HostFailure[];
+}
+
+export interface ResolvedHop {
+  readonly device: string;
+  readonly gateway: UnderlayAddress | null;
+  readonly mac: Mac | null;
+  readonly mtu: number;
+}
+
+export interface HostEvent {
+  readonly kind: "link" | "address" | "route" | "neighbor" | "overrun";
+}
+
 export interface Host {
   links(): Promise<readonly Link[]>;
   addresses(): Promise<readonly LinkAddress[]>;
+  /** The main table, both families; multipath routes appear once per next hop. */
+  routes(): Promise<readonly HostRoute[]>;
+  /** The device and gateway the kernel would use; null when it knows no way. */
+  lookUpRoute(
+    address: UnderlayAddress,
+  ): Promise<{ readonly linkIndex: number; readonly gateway: UnderlayAddress | null } | null>;
   /** Creates, corrects or re-creates the device; returns it as it is now. */
   ensureVxlan(spec: VxlanSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
-  /** Makes routes, neighbours and FDB entries of `device` exactly these (own ones only). */
-  reconcilePeers(device: string, entries: readonly PeerEntry[]): Promise<readonly HostChange[]>;
+  ensureIpip(spec: IpipSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
+  /** Makes routes, neighbors and FDB entries in the scope exactly these (own ones only). */
+  reconcilePeers(scope: PeerScope, entries: readonly PeerEntry[]): Promise<ReconcileReport>;
+  /** A route that drops everything for `prefix` that no longer prefix claims; our own is removed when not wanted. */
+  reconcileBlackhole(prefix: Prefix, wanted: boolean): Promise<readonly HostChange[]>;
   deleteLink(name: string): Promise<void>;
-  /** Next hop towards an underlay address, resolving the neighbour if needed; null when unreachable. */
-  resolveNextHop(address: VxlanSpec["local"]): Promise<{
-    readonly device: string;
-    readonly gateway: VxlanSpec["local"] | null;
-    readonly mac: Mac | null;
-    readonly mtu: number;
-  } | null>;
-  /** One item per relevant kernel event, coalesced; `overrun` means: compare everything. */
-  events(signal: AbortSignal): AsyncIterable<{ readonly kind: "link" | "address" | "route" | "neighbor" | "overrun" }>;
+  /** Next hop towards an underlay address, resolving the neighbor if needed; null when unreachable. */
+  resolveNextHop(address: UnderlayAddress): Promise<ResolvedHop | null>;
+  /** One item per relevant kind of kernel event, coalesced; `overrun` means: compare everything. */
+  events(signal: AbortSignal): AsyncIterable<HostEvent>;
   close(): void;
 }

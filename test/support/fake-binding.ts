@@ -19,6 +19,8 @@ const DROPS = [
   { label: "no_peer", sentence: "No peer holds the inner destination." },
 ];
 
+const NO_NETLINK: NativeError = { code: "NETLINK_OPEN_FAILED", errno: 93, op: "socket(NETLINK_ROUTE)", detail: "fake" };
+
 export class FakeNative implements NativeDataplane {
   readonly options: OpenOptions;
   readonly tables: Uint8Array[] = [];
@@ -70,6 +72,10 @@ export class FakeBinding implements Binding {
   readonly dropReasons = DROPS;
   readonly opened: FakeNative[] = [];
   refuse: NativeError | null = null;
+  readonly netlink = {
+    openSocket: (): NativeError => NO_NETLINK,
+    openEvents: (): NativeError => NO_NETLINK,
+  };
 
   open(options: OpenOptions): NativeDataplane | NativeError {
     if (this.refuse !== null) return this.refuse;
