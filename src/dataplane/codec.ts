@@ -1,6 +1,9 @@
 // Peer table -> the flat bytes of native/fwd/table_format.h, which apply() hands to C++. Pure. The layout constants below
 // repeat that header; test/unit/dataplane/codec.test.ts reads the header and compares, so that neither can drift alone.
-import type { Ipv4, Ipv6, Mac, Prefix } from "../addr/address.js";
+import type { Mac, Prefix } from "../addr/address.js";
+import { ipv4ToBytes } from "../addr/ipv4.js";
+import { ipv6ToBytes } from "../addr/ipv6.js";
+import { macToBytes } from "../addr/mac.js";
 import { RipstopError } from "../lib/errors.js";
 import type { NextHop, Peer, PeerTable } from "./peer-table.js";
 
@@ -58,15 +61,15 @@ export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, 
   view.setBigUint64(HEADER.version, table.version, true);
   view.setUint32(HEADER.peer_count, peers.length, true);
   view.setUint16(HEADER.overlay_mtu, local.overlayMtu, true);
-  if (local.underlayV4 !== null) putIpv4(view, HEADER.underlay_v4, local.underlayV4);
-  if (local.underlayV6 !== null) putIpv6(view, HEADER.underlay_v6, local.underlayV6);
+  if (local.underlayV4 !== null) bytes.set(ipv4ToBytes(local.underlayV4), HEADER.underlay_v4);
+  if (local.underlayV6 !== null) bytes.set(ipv6ToBytes(local.underlayV6), HEADER.underlay_v6);
   putMac(bytes, HEADER.underlay_mac, local.underlayMac);
   putMac(bytes, HEADER.vtep_mac, local.vtepMac);
   let at = HEADER_BYTES;
   for (const prefix of local.prefixes) {
     view.setUint8(at + PREFIX.family, prefix.family);
     view.setUint8(at + PREFIX.length, prefix.length);
-    putAddress(view, at + PREFIX.address, prefix);
+    putAddress(bytes, at + PREFIX.address, prefix);
     at += PREFIX_BYTES;
   }
   for (const peer of peers) {
@@ -83,30 +86,19 @@ function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, next
   view.setUint8(at + PEER.prefix_length, peer.prefix.length);
   view.setUint8(at + PEER.underlay_family, peer.underlay.family);
   view.setUint16(at + PEER.path_mtu, nextHop?.pathMtu ?? 0, true);
-  putAddress(view, at + PEER.prefix, peer.prefix);
-  putAddress(view, at + PEER.underlay, peer.underlay);
+  putAddress(bytes, at + PEER.prefix, peer.prefix);
+  putAddress(bytes, at + PEER.underlay, peer.underlay);
   putMac(bytes, at + PEER.vtep_mac, peer.vtepMac);
   putMac(bytes, at + PEER.next_hop_mac, nextHop?.mac ?? null);
 }
 
 /** Network byte order; an IPv4 address takes the first 4 of 16 bytes. */
-function putAddress(view: DataView, at: number, from: Prefix | Peer["underlay"]): void {
-  if (from.family === 4) putIpv4(view, at, from.address);
-  else putIpv6(view, at, from.address);
-}
-
-function putIpv4(view: DataView, at: number, address: Ipv4): void {
-  view.setUint32(at, address, false);
-}
-
-function putIpv6(view: DataView, at: number, address: Ipv6): void {
-  view.setBigUint64(at, address >> 64n, false);
-  view.setBigUint64(at + 8, address & 0xffff_ffff_ffff_ffffn, false);
+function putAddress(bytes: Uint8Array, at: number, from: Prefix | Peer["underlay"]): void {
+  bytes.set(from.family === 4 ? ipv4ToBytes(from.address) : ipv6ToBytes(from.address), at);
 }
 
 function putMac(bytes: Uint8Array, at: number, mac: Mac | null): void {
-  if (mac === null) return;
-  for (let i = 0; i < 6; i++) bytes[at + i] = Number.parseInt(mac.slice(i * 3, i * 3 + 2), 16);
+  if (mac !== null) bytes.set(macToBytes(mac), at);
 }
 
 function requireAtMost(what: string, count: number, max: number): void {

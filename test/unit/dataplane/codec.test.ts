@@ -30,7 +30,7 @@ function layoutOf(name: string): { offsets: Record<string, number>; size: number
 }
 
 function constant(name: string): number {
-  const value = new RegExp(`${name} = (0x[0-9a-f]+|\\d+);`).exec(header)?.[1];
+  const value = new RegExp(`${name} =\\s+(0x[0-9a-f]+|\\d+);`).exec(header)?.[1];
   assert.ok(value, `${name} is in table_format.h`);
   return Number(value);
 }

@@ -1,0 +1,184 @@
+// One connection to a data-plane process, used by the agent (control) and by status and metrics (observe). Every call has a
+// deadline: a stopped process must not stop its callers. Reconnecting is the owner's decision (agent/supervisor.ts).
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { z } from "zod";
+import { RipstopError } from "../lib/errors.js";
+import type { Inspection, OpenOptions } from "./binding.js";
+import { type Counters, nameCounters } from "./counters.js";
+import { encodeMessage, MessageReader } from "./framing.js";
+import {
+  answerSchema,
+  countersResultSchema,
+  type HelloResult,
+  helloResultSchema,
+  inspectionSchema,
+  PROTOCOL_VERSION,
+  type Role,
+} from "./protocol.js";
+import { checkSocketPath } from "./socket-path.js";
+
+/** Opening ports and loading BPF programs takes longer than anything else. */
+const OPEN_DEADLINE_MS = 10_000;
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface ClientOptions {
+  /** For connecting and for every call but open. */
+  readonly deadlineMs: number;
+}
+
+export class DataplaneClient {
+  readonly #socket: Socket;
+  readonly #deadlineMs: number;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #ended: Promise<void>;
+  #nextId = 1;
+
+  private constructor(socket: Socket, options: ClientOptions) {
+    this.#socket = socket;
+    this.#deadlineMs = options.deadlineMs;
+    this.#ended = new Promise((resolve) => socket.once("close", () => resolve()));
+    const reader = new MessageReader();
+    socket.on("data", (chunk) => {
+      try {
+        for (const message of reader.push(chunk)) this.#receive(message);
+      } catch (error) {
+        this.#fail(error);
+      }
+    });
+    socket.on("error", () => {});
+    socket.on("close", () =>
+      this.#fail(new RipstopError("DATAPLANE_GONE", "the data-plane process closed the connection")),
+    );
+  }
+
+  /** Rejects with DATAPLANE_ABSENT when nobody listens at `path`. */
+  static async connect(path: string, options: ClientOptions): Promise<DataplaneClient> {
+    const socket = connect(checkSocketPath(path));
+    try {
+      await once(socket, "connect", { signal: AbortSignal.timeout(options.deadlineMs) });
+    } catch (cause) {
+      socket.destroy();
+      throw new RipstopError("DATAPLANE_ABSENT", `no data plane answers at ${path}`, { op: "connect", cause });
+    }
+    return new DataplaneClient(socket, options);
+  }
+
+  /** Settles when the connection has ended, whoever ended it. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  hello(role: Role): Promise<HelloResult> {
+    return this.#call(helloResultSchema, { method: "hello", role });
+  }
+
+  async open(options: OpenOptions): Promise<void> {
+    await this.#request({ method: "open", options }, OPEN_DEADLINE_MS);
+  }
+
+  async apply(table: Uint8Array): Promise<void> {
+    await this.#request({
+      method: "apply",
+      table: Buffer.from(table.buffer, table.byteOffset, table.byteLength).toString("base64"),
+    });
+  }
+
+  async counters(): Promise<Counters> {
+    const { layout, values } = await this.#call(countersResultSchema, { method: "counters" });
+    return nameCounters(layout, values);
+  }
+
+  inspect(): Promise<Inspection> {
+    return this.#call(inspectionSchema, { method: "inspect" });
+  }
+
+  async close(): Promise<void> {
+    await this.#request({ method: "close" }, OPEN_DEADLINE_MS);
+  }
+
+  /** Asks the process to end; settles when it has hung up. */
+  async shutdown(): Promise<void> {
+    await this.#request({ method: "shutdown" }, OPEN_DEADLINE_MS);
+    await this.#ended;
+  }
+
+  /** Hangs up; the data plane goes on. */
+  disconnect(): void {
+    this.#socket.destroy();
+  }
+
+  async #call<T>(schema: z.ZodType<T>, body: object): Promise<T> {
+    const parsed = schema.safeParse(await this.#request(body));
+    if (parsed.success) return parsed.data;
+    throw new RipstopError(
+      "PROTOCOL_MALFORMED",
+      "the data plane's answer is not understood; restart it with the agent's version",
+      {
+        cause: parsed.error,
+      },
+    );
+  }
+
+  async #request(body: object, deadlineMs = this.#deadlineMs): Promise<unknown> {
+    const id = this.#nextId++;
+    const message = encodeMessage({ v: PROTOCOL_VERSION, id, ...body });
+    const answered = new AbortController();
+    const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    if (this.#socket.destroyed)
+      this.#fail(new RipstopError("DATAPLANE_GONE", "the data-plane process closed the connection"));
+    else this.#socket.write(message);
+    const late = delay(deadlineMs, undefined, { signal: answered.signal, ref: false }).then(
+      () => {
+        throw new RipstopError(
+          "DATAPLANE_SILENT",
+          `the data-plane process did not answer within ${deadlineMs} ms; it is stopped or overloaded`,
+        );
+      },
+      () => undefined,
+    );
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      answered.abort();
+      this.#waiting.delete(id);
+    }
+  }
+
+  #receive(message: unknown): void {
+    const parsed = answerSchema.safeParse(message);
+    if (!parsed.success)
+      throw new RipstopError(
+        "PROTOCOL_MALFORMED",
+        "the data plane answered in an unknown form; restart it with the agent's version",
+      );
+    const { id, error, result } = parsed.data;
+    const waiting = this.#waiting.get(id);
+    // An answer that comes after its deadline has nobody left to hear it. Id 0 answers what could not be read.
+    if (error === undefined) waiting?.resolve(result);
+    else if (id === 0) this.#fail(toError(error));
+    else waiting?.reject(toError(error));
+  }
+
+  #fail(error: unknown): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#socket.destroy();
+  }
+}
+
+function toError(error: {
+  code: string;
+  message: string;
+  op?: string | undefined;
+  errno?: number | undefined;
+}): RipstopError {
+  return new RipstopError(error.code, error.message, {
+    ...(error.op === undefined ? {} : { op: error.op }),
+    ...(error.errno === undefined ? {} : { errno: error.errno }),
+  });
+}

@@ -1,0 +1,88 @@
+// The protocol between agent and data-plane process, version 1: request `{ v, id, method, ... }`, answer `{ v, id, result }`
+// or `{ v, id, error }`, one answer per request, in order. Both sides check what they receive with these schemas. A change
+// that an older peer would misread needs a new version number.
+import { z } from "zod";
+import { openOptionsSchema, PORT_KINDS } from "./options.js";
+
+export const PROTOCOL_VERSION = 1;
+
+const unsigned = z
+  .string()
+  .regex(/^\d{1,20}$/)
+  .transform((text) => BigInt(text));
+const id = z.int().min(0);
+const base64 = z.base64().transform((text) => new Uint8Array(Buffer.from(text, "base64")));
+
+/** Only one connection at a time may change anything; any number up to the server's limit may look. */
+export const roleSchema = z.enum(["control", "observe"]);
+export type Role = z.infer<typeof roleSchema>;
+
+export const requestSchema = z.discriminatedUnion("method", [
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("hello"), role: roleSchema }),
+  // The options' fields are checked by dataplane.ts, whose messages name the field.
+  z.strictObject({
+    v: z.literal(PROTOCOL_VERSION),
+    id,
+    method: z.literal("open"),
+    options: z.record(z.string(), z.unknown()),
+  }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("apply"), table: base64 }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("counters") }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("inspect") }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("close") }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("shutdown") }),
+]);
+export type Request = z.infer<typeof requestSchema>;
+export type Method = Request["method"];
+export const READ_ONLY: ReadonlySet<Method> = new Set<Method>(["hello", "counters", "inspect"]);
+
+/** What can be said of a request that does not fit: enough to answer it. */
+export const envelopeSchema = z.object({ v: z.unknown(), id: id.catch(0) });
+
+export const errorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  op: z.string().optional(),
+  errno: z.int().optional(),
+});
+export const answerSchema = z.object({
+  v: z.literal(PROTOCOL_VERSION),
+  id,
+  result: z.unknown().optional(),
+  error: errorSchema.optional(),
+});
+
+export const helloResultSchema = z.object({
+  /** Ripstop's version in the data-plane process. */
+  version: z.string(),
+  pid: z.int().positive(),
+  /** What is open, so that a new agent can tell whether it may adopt it; null: nothing. */
+  opened: openOptionsSchema.nullable(),
+});
+export type HelloResult = z.infer<typeof helloResultSchema>;
+
+export const countersResultSchema = z
+  .object({ layout: z.array(z.string()), values: z.array(unsigned) })
+  .refine(({ layout, values }) => layout.length === values.length);
+
+const portReportSchema = z.object({
+  side: z.enum(["overlay", "underlay"]),
+  kind: z.enum(PORT_KINDS),
+  description: z.string(),
+  reason: z.string(),
+  rxKernelDrops: unsigned,
+});
+export const inspectionSchema = z.object({
+  running: z.boolean(),
+  tableVersion: unsigned,
+  peers: z.int(),
+  ports: z.array(portReportSchema),
+  steering: z.string(),
+  // JSON has no infinity: a worker that never beat.
+  heartbeatAgeMs: z
+    .number()
+    .nullable()
+    .transform((age) => age ?? Number.POSITIVE_INFINITY),
+  framesTotal: z.int(),
+  framesFree: z.int(),
+});
