@@ -9,6 +9,28 @@
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--version-script=<(module_root_dir)/native/addon/exports.map", "-pthread"]
+    },
+    {
+      "target_name": "udp_load",
+      "type": "executable",
+      "sources": ["<!@(node -p \"require('./native/sources.json').udp_load.join(' ')\")"],
+      "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
+      "include_dirs": ["native"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-static-libstdc++", "-static-libgcc"]
+    },
+    {
+      "target_name": "tcp_check",
+      "type": "executable",
+      "sources": ["<!@(node -p \"require('./native/sources.json').tcp_check.join(' ')\")"],
+      "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
+      "include_dirs": ["native"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-static-libstdc++", "-static-libgcc"]
     }
   ]
 }

@@ -1,0 +1,99 @@
+// Numbered pings at a set interval: how many were answered, and how long the longest silence was.
+import { type ChildProcess, spawn } from "node:child_process";
+import { RipstopError } from "../../lib/errors.js";
+
+export interface PingOptions {
+  readonly from: string;
+  readonly address: string;
+  readonly count: number;
+  readonly intervalMs: number;
+}
+
+export interface PingResult {
+  readonly sent: number;
+  readonly received: number;
+  readonly lost: number;
+  readonly duplicates: number;
+  /** Longest time between two answers. */
+  readonly gapMaxMs: number;
+  /** Median round trip. */
+  readonly medianUs: number;
+}
+
+/** A ping that is under way: it can be waited for, or watched while something is done to the network. */
+export class PingRun {
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<void>;
+  readonly #options: PingOptions;
+  #output = "";
+  #answers = 0;
+
+  constructor(options: PingOptions) {
+    this.#options = options;
+    const interval = String(options.intervalMs / 1000);
+    const args = [
+      "netns",
+      "exec",
+      options.from,
+      "ping",
+      "-n",
+      "-D",
+      "-c",
+      String(options.count),
+      "-i",
+      interval,
+      "-W",
+      "1",
+      options.address,
+    ];
+    this.#child = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
+    this.#child.stdout?.on("data", (chunk: Buffer) => {
+      const text = chunk.toString();
+      this.#output += text;
+      this.#answers += text.split("bytes from").length - 1;
+    });
+    this.#closed = new Promise((resolve, reject) => {
+      this.#child.once("error", reject);
+      this.#child.once("close", () => resolve());
+    });
+  }
+
+  /** Answers seen so far. */
+  get answers(): number {
+    return this.#answers;
+  }
+
+  async result(): Promise<PingResult> {
+    await this.#closed;
+    return parsePing(this.#output, this.#options.from);
+  }
+
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+export function parsePing(output: string, from: string): PingResult {
+  const summary = /(\d+) packets transmitted, (\d+) received/.exec(output);
+  if (summary === null)
+    throw new RipstopError("LAB_TRAFFIC", `ping in ${from} gave no summary: ${output.trim().split("\n").at(-1) ?? ""}`);
+  const times: number[] = [];
+  const trips: number[] = [];
+  let duplicates = 0;
+  for (const line of output.split("\n")) {
+    const answer = /^\[(\d+\.\d+)\] \d+ bytes from .*time=([\d.]+) ms( \(DUP!\))?/.exec(line);
+    if (answer === null) continue;
+    if (answer[3] !== undefined) {
+      duplicates++;
+      continue;
+    }
+    times.push(Number(answer[1]) * 1000);
+    trips.push(Number(answer[2]) * 1000);
+  }
+  let gapMaxMs = 0;
+  for (let i = 1; i < times.length; i++) gapMaxMs = Math.max(gapMaxMs, (times[i] ?? 0) - (times[i - 1] ?? 0));
+  trips.sort((a, b) => a - b);
+  const sent = Number(summary[1]);
+  const received = Number(summary[2]);
+  return { sent, received, lost: sent - received, duplicates, gapMaxMs, medianUs: trips[trips.length >> 1] ?? 0 };
+}

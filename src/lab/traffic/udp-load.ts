@@ -1,0 +1,95 @@
+// Numbered, sealed UDP packets from one namespace to another at a set rate, and the account of every one of them.
+import { z } from "zod";
+import { RipstopError } from "../../lib/errors.js";
+import { Runner } from "../runner.js";
+import { TrafficServer } from "./server.js";
+import { lastJson, toolPath } from "./tools.js";
+
+export interface UdpLoadOptions {
+  readonly from: string;
+  readonly to: string;
+  /** The receiver's address. */
+  readonly address: string;
+  readonly port?: number;
+  /** Packets a second; 0: as fast as the sender can. */
+  readonly rate: number;
+  /** Payload bytes, at least 32. */
+  readonly size?: number;
+  readonly flows?: number;
+  /** Packets handed to the kernel in one call (UDP_SEGMENT), as QUIC senders do. */
+  readonly segments?: number;
+  /** Ends after so many packets, or after `milliseconds`, whichever comes first. */
+  readonly packets?: number;
+  readonly milliseconds?: number;
+  /** How long nothing must arrive before the account is closed. */
+  readonly quietMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const sentSchema = z.object({
+  sent: z.number(),
+  refused: z.number(),
+  seconds: z.number(),
+  rate: z.number(),
+  cpu_seconds: z.number(),
+});
+
+const sinkSchema = z.object({
+  received: z.number(),
+  unique: z.number(),
+  duplicates: z.number(),
+  reordered: z.number(),
+  reorder_distance_max: z.number(),
+  too_old: z.number(),
+  corrupt: z.number(),
+  foreign: z.number(),
+  bytes: z.number(),
+  socket_drops: z.number(),
+  seconds: z.number(),
+  rate: z.number(),
+  gap_max_us: z.number(),
+  latency_us: z.object({ p50: z.number(), p99: z.number(), p999: z.number(), max: z.number() }),
+});
+
+export interface UdpLoadResult {
+  readonly sender: z.infer<typeof sentSchema>;
+  readonly sink: z.infer<typeof sinkSchema>;
+  /** Sent and never arrived. */
+  readonly lost: number;
+}
+
+export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult> {
+  const port = String(options.port ?? 7777);
+  const tool = toolPath("udp_load");
+  const quiet = String(options.quietMs ?? 50);
+  const server = await TrafficServer.start(
+    options.to,
+    tool,
+    ["sink", "--port", port, "--quiet-milliseconds", quiet],
+    /^ready$/m,
+  );
+  try {
+    const milliseconds = options.milliseconds ?? 10_000;
+    const runner = new Runner();
+    const sent = await runner.runIn(options.from, tool, sendArguments(options, port, milliseconds), {
+      timeoutMs: milliseconds + 10_000,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (sent.code !== 0) throw new RipstopError("LAB_TRAFFIC", `udp_load in ${options.from}: ${sent.stderr.trim()}`);
+    const sender = sentSchema.parse(lastJson(sent.stdout));
+    const sink = sinkSchema.parse(lastJson(await server.end()));
+    return { sender, sink, lost: sender.sent - sink.unique };
+  } finally {
+    server.kill();
+  }
+}
+
+function sendArguments(options: UdpLoadOptions, port: string, milliseconds: number): string[] {
+  const args = ["send", "--to", options.address, "--port", port, "--rate", String(options.rate)];
+  args.push("--milliseconds", String(milliseconds));
+  for (const name of ["size", "flows", "segments", "packets"] as const) {
+    const value = options[name];
+    if (value !== undefined) args.push(`--${name}`, String(value));
+  }
+  return args;
+}
