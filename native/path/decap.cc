@@ -14,14 +14,13 @@
 
 #include <cstring>
 
-#include "base/assert.h"
-#include "net/checksum.h"
 #include "net/ethernet.h"
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
-#include "net/vxlan.h"
+#include "path/outer_check.h"
 #include "path/parse.h"
+#include "path/segment.h"
 
 namespace path {
 
@@ -33,99 +32,6 @@ using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;
 constexpr uint8_t kEcnMask = 3, kEct0 = 2, kEct1 = 1, kCe = 3;
-
-// What the outer headers said. Offsets are bytes from packet.data.
-struct Outer {
-  uint32_t udp = 0;
-  uint32_t payload = 0;  // First byte behind the UDP header.
-  uint32_t end = 0;      // First byte behind the datagram, by the smaller of IP and UDP length.
-  uint8_t tos = 0;
-  uint32_t peer = fwd::kNoPeer;  // Some record of the sender.
-};
-
-template <typename Ip>
-bool IsFragment(const uint8_t* ip) {
-  if constexpr (Ip::kFamily == 4) {
-    return (base::LoadBe16(ip + Ip::kFragment) & (Ip::kMoreFragments | Ip::kFragmentOffsetMask)) !=
-           0;
-  } else {
-    return ip[Ip::kProtocol] == Ip::kFragmentHeader;
-  }
-}
-
-template <typename Ip>
-bool UdpChecksumRight(const fwd::Format& format, const Packet& packet, const uint8_t* ip,
-                      const uint8_t* udp, uint32_t udp_bytes) {
-  const auto check = base::Load<uint16_t>(udp + net::kUdpChecksum);
-  // Partial, wherever it points: the packet never left this machine's memory, nothing can be
-  // damaged yet.
-  if (check == 0 || packet.checksum != Checksum::kUnknown) return true;
-  const uint64_t pseudo = net::PseudoSum<Ip>(ip, net::kProtocolUdp, udp_bytes);
-  if (format.unfilled_checksums && check == net::Fold(pseudo)) return true;
-  return net::Fold(net::Sum(udp, udp_bytes, pseudo)) == 0xffff;
-}
-
-// Steps 1-4.
-template <typename Ip>
-DropReason CheckOuter(const fwd::Snapshot& table, const Packet& packet, Outer& outer) {
-  const fwd::Format& format = table.format();
-  const uint8_t* ip = packet.data + kIp;
-  const uint32_t available = packet.len - kIp;
-  if (available < Ip::kHeaderBytes) return DropReason::kOuterLength;
-  if (ip[0] >> 4 != Ip::kFamily) return DropReason::kOuterVersion;
-  const uint32_t header = Ip::HeaderBytes(ip), total = Ip::TotalBytes(ip);
-  if (header < Ip::kHeaderBytes || total < header || total > available)
-    return DropReason::kOuterLength;
-  if (!Ip::ChecksumRight(ip)) return DropReason::kOuterChecksum;
-  if (IsFragment<Ip>(ip)) return DropReason::kOuterFragment;
-  if (ip[Ip::kProtocol] != net::kProtocolUdp) return DropReason::kNotOurs;
-
-  const bool vxlan = format.encapsulation == fwd::Encapsulation::kVxlan;
-  const uint32_t least =
-      net::kUdpBytes + (vxlan ? net::kVxlanBytes + net::kEthernetBytes : net::Ipv4::kHeaderBytes);
-  if (total - header < net::kUdpBytes) return DropReason::kUdpLength;
-  const uint8_t* udp = ip + header;
-  const uint32_t udp_bytes = base::LoadBe16(udp + net::kUdpLength);
-  if (udp_bytes < least || udp_bytes > total - header) return DropReason::kUdpLength;
-  if (!UdpChecksumRight<Ip>(format, packet, ip, udp, udp_bytes)) return DropReason::kUdpChecksum;
-
-  const uint8_t* source = ip + Ip::kSource;
-  bool ours;
-  if constexpr (Ip::kFamily == 4) {
-    ours = base::Load<uint32_t>(ip + Ip::kDestination) == table.underlay_v4_be();
-    outer.peer = table.FindUnderlay4(base::Load<uint32_t>(source));
-  } else {
-    ours = std::memcmp(ip + Ip::kDestination, table.underlay_v6(), Ip::kAddressBytes) == 0;
-    outer.peer = table.FindUnderlay6(source);
-  }
-  if (!ours || base::LoadBe16(udp + net::kUdpDestination) != format.port)
-    return DropReason::kNotOurs;
-  if (outer.peer == fwd::kNoPeer) return DropReason::kUnknownPeer;
-  outer.udp = kIp + header;
-  outer.payload = outer.udp + net::kUdpBytes;
-  outer.end = outer.udp + udp_bytes;
-  outer.tos = Ip::Tos(ip);
-  return kPass;
-}
-
-// Steps 5 and 6. On success `inner` is where the inner IP header starts.
-DropReason CheckVxlan(const fwd::Snapshot& table, const Packet& packet, const Outer& outer,
-                      uint32_t& inner, uint16_t& type) {
-  const uint8_t* vxlan = packet.data + outer.payload;
-  const uint32_t vni = base::LoadBe32(vxlan + net::kVxlanVni);
-  if (base::LoadBe32(vxlan) != net::kVxlanFlags || (vni & 0xff) != 0)
-    return DropReason::kVxlanFlags;
-  if (vni >> 8 != table.format().vni) return DropReason::kVxlanVni;
-  const uint8_t* ether = vxlan + net::kVxlanBytes;
-  const uint64_t own = net::MacKey(table.vtep_mac());
-  if (net::MacKey(ether) != own || net::MacKey(ether + net::kEtherSource) == own)
-    return DropReason::kInnerMac;
-  type = base::LoadBe16(ether + net::kEtherType);
-  if (type == net::kEtherTypeVlan || type == net::kEtherTypeServiceVlan)
-    return DropReason::kInnerVlan;
-  inner = outer.payload + net::kVxlanBytes + net::kEthernetBytes;
-  return kPass;
-}
 
 // Step 8. A source is the sender's when the longest prefix says so, or when it is the very address
 // the outer packet came from: its host network, which could have sent the same bytes without us.
@@ -192,6 +98,8 @@ void Strip(const fwd::Snapshot& table, Packet& packet, const Outer& outer, uint3
   packet.len = net::kEthernetBytes + view.bytes;
   if (packet.checksum == Checksum::kPartial)
     packet.csum_start = static_cast<uint16_t>(packet.csum_start - cut);
+  // A right outer checksum says that the wire did no harm, not that the inner packet was right.
+  if (packet.checksum == Checksum::kVerified) packet.checksum = Checksum::kUnknown;
   packet.inner_offset = 0;
   packet.outer_l4_offset = 0;
   packet.outer_checksum = false;
@@ -202,12 +110,8 @@ void Strip(const fwd::Snapshot& table, Packet& packet, const Outer& outer, uint3
 DropReason Process(const fwd::Snapshot& table, Packet& packet) {
   const fwd::Format& format = table.format();
   packet.segments = 1;
-  if (packet.len < kIp) return DropReason::kOuterLength;
   Outer outer;
-  const uint16_t outer_type = base::LoadBe16(packet.data + net::kEtherType);
-  DropReason why = DropReason::kOuterVersion;
-  if (outer_type == net::kEtherTypeIpv4) why = CheckOuter<net::Ipv4>(table, packet, outer);
-  if (outer_type == net::kEtherTypeIpv6) why = CheckOuter<net::Ipv6>(table, packet, outer);
+  DropReason why = CheckOuter(table, packet, outer);
   if (why != kPass) return why;
 
   const bool vxlan = format.encapsulation == fwd::Encapsulation::kVxlan;
@@ -240,25 +144,77 @@ DropReason Process(const fwd::Snapshot& table, Packet& packet) {
   return kPass;
 }
 
+// A local peer's UDP_SEGMENT arrives uncut through a veth: a super-packet of *outer* datagrams,
+// whose checksum starts at the outer UDP header. Everything else that is large is one inner
+// super-packet.
+bool IsOuterSuperPacket(const Packet& packet) {
+  if (packet.gso != pkt::Gso::kUdp || packet.len <= kIp) return false;
+  const uint8_t* ip = packet.data + kIp;
+  const uint32_t udp = ip[0] >> 4 == 4 ? net::Ipv4::HeaderBytes(ip) : net::Ipv6::kHeaderBytes;
+  return packet.csum_start == kIp + udp;
+}
+
+class Lane final : public pkt::Drain {
+ public:
+  Lane(const Context& context, pkt::Outbox& deliver) : context_(context), deliver_(deliver) {}
+
+  void Receive(Packet& packet) {
+    const uint32_t bytes = packet.len;
+    if (IsOuterSuperPacket(packet)) return Cut(packet);
+    const DropReason verdict = Process(context_.table, packet);
+    Count(packet.segments, bytes);
+    End(packet, verdict);
+  }
+
+  // Datagrams out of a super-packet: already counted, their outer checksum made by us.
+  void Take(pkt::Batch& batch) override {
+    for (Packet* packet : batch) {
+      packet->checksum = Checksum::kVerified;
+      End(*packet, Process(context_.table, *packet));
+    }
+    batch.Clear();
+  }
+
+ private:
+  void Cut(Packet& packet) {
+    IpView view;
+    const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
+    const uint8_t* ip = packet.data + kIp;
+    const bool sound = ParseIp(ip, packet.len - kIp, type, view) == kPass &&
+                       CheckOffload(packet, kIp, view) == kPass;
+    Count(sound ? packet.segments : 1, packet.len);
+    if (!sound) {
+      packet.segments = 1;
+      return End(packet, DropReason::kRxTruncated);
+    }
+    pkt::Outbox datagrams(*this);
+    Segment(&packet, context_.frames, datagrams, context_.counters);
+    datagrams.Flush();
+  }
+
+  void Count(uint32_t segments, uint32_t bytes) {
+    context_.counters.rx_packets.Add(segments);
+    context_.counters.rx_bytes.Add(bytes);
+  }
+
+  void End(Packet& packet, DropReason verdict) {
+    if (verdict == kPass) return deliver_.Push(&packet);
+    context_.counters.Drop(verdict, packet.segments);
+    pkt::Give(&packet);
+  }
+
+  const Context& context_;
+  pkt::Outbox& deliver_;
+};
+
 }  // namespace
 
 void Decap(const Context& context, pkt::Batch& in, pkt::Outbox& deliver) {
   if (in.count == 0) return;
-  pkt::LaneCounters& counters = context.counters;
-  counters.rx_frames.Add(in.count);
-  counters.rx_batches.Add(1);
-  for (Packet* packet : in) {
-    const uint32_t bytes = packet->len;
-    const DropReason verdict = Process(context.table, *packet);
-    counters.rx_packets.Add(packet->segments);
-    counters.rx_bytes.Add(bytes);
-    if (verdict == kPass) {
-      deliver.Push(packet);
-    } else {
-      counters.Drop(verdict, packet->segments);
-      pkt::Give(packet);
-    }
-  }
+  context.counters.rx_frames.Add(in.count);
+  context.counters.rx_batches.Add(1);
+  Lane lane(context, deliver);
+  for (Packet* packet : in) lane.Receive(*packet);
   in.Clear();
 }
 

@@ -4,11 +4,12 @@
 //   3. check     source is ours, destination may be carried, not nested, TTL alive
 //   4. find      VXLAN: VTEP MAC exactly, else longest prefix; udp: longest prefix
 //   5. fit       wire length of each segment against the peer's path
-//   6. put on    template, lengths, source port, ECN, checksums
+//   6. put on    the outer headers (path/outer.h)
 // Steps 1-4 run over the whole batch first and prefetch each packet's peer; 5 and 6 then find it in
 // cache. Steps 4 and 5 may end in an ICMP answer, at a limited rate.
 #include "path/encap.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/assert.h"
@@ -17,8 +18,11 @@
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
+#include "path/fragment.h"
 #include "path/icmp_reply.h"
+#include "path/outer.h"
 #include "path/parse.h"
+#include "path/segment.h"
 
 namespace path {
 
@@ -29,7 +33,7 @@ using pkt::DropReason;
 using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;  // Inner frames: where the IP header starts.
-constexpr uint8_t kEcnMask = 3;
+constexpr uint32_t kIpBytesMax = 65535;
 
 struct Work {
   IpView view;
@@ -91,74 +95,7 @@ uint32_t WireBytes(const Packet& packet, const IpView& view) {
   return std::min<uint32_t>(view.bytes, view.l4 + l4_header + packet.gso_size);
 }
 
-// The outer UDP checksum: of the whole datagram, or what lets somebody finish it later (see
-// pkt::Packet::outer_checksum).
-void FillOuterChecksum(Packet& packet, const Peer& peer, uint8_t* udp, uint32_t udp_bytes) {
-  const uint64_t pseudo = peer.pseudo_sum + base::SwapBytes(static_cast<uint16_t>(udp_bytes));
-  if (packet.super_packet()) {
-    base::Store(udp + net::kUdpChecksum, net::Fold(pseudo));
-    packet.outer_checksum = true;
-    return;
-  }
-  uint64_t sum;
-  if (packet.checksum == pkt::Checksum::kPartial) {
-    // Once the inner field is filled, everything from csum_start on sums up to the complement of
-    // what the field holds now. So the outer checksum is known without touching the payload.
-    const uint8_t* start = packet.data + packet.csum_start;
-    sum = net::Sum(udp, static_cast<size_t>(start - udp), pseudo) +
-          static_cast<uint16_t>(~base::Load<uint16_t>(start + packet.csum_offset));
-  } else {
-    sum = net::Sum(udp, udp_bytes, pseudo);
-  }
-  base::Store(udp + net::kUdpChecksum, net::FinishUdp(sum));
-}
-
-template <typename Ip>
-void PatchIp(uint8_t* ip, const Peer& peer, uint32_t bytes, uint8_t tos) {
-  if constexpr (Ip::kFamily == 4) {
-    const uint16_t total = base::SwapBytes(static_cast<uint16_t>(bytes));
-    base::Store(ip + 2, total);
-    ip[1] = tos;
-    base::Store(ip + Ip::kChecksum,
-                net::Finish(uint64_t{peer.ip_sum} + total + (uint32_t{tos} << 8)));
-  } else {
-    Ip::SetTotalBytes(ip, bytes);
-    Ip::SetTos(ip, tos);
-  }
-}
-
-// Step 6. The inner packet has passed everything and fits.
-void PutOn(const Context& context, Packet& packet, const IpView& view, const Peer& peer) {
-  const fwd::Format& format = context.table.format();
-  const bool vxlan = format.encapsulation == fwd::Encapsulation::kVxlan;
-  const uint32_t hash = HashFlow(packet.data + kIp, view);
-  const uint32_t skipped = vxlan ? 0 : kIp;  // The udp format carries bare IP.
-  const uint32_t grown = peer.outer_bytes - skipped;
-  RS_ASSERT(packet.headroom() + skipped >= fwd::kTemplateBytes);
-  std::memcpy(packet.data + skipped - fwd::kTemplateBytes, peer.outer, fwd::kTemplateBytes);
-  packet.data -= grown;
-  packet.len += grown;
-  if (packet.checksum == pkt::Checksum::kPartial)
-    packet.csum_start = static_cast<uint16_t>(packet.csum_start + grown);
-  packet.inner_offset = peer.outer_bytes;
-  packet.outer_l4_offset = static_cast<uint16_t>(
-      net::kEthernetBytes + (peer.family == 4 ? net::Ipv4::kHeaderBytes : net::Ipv6::kHeaderBytes));
-
-  uint8_t* ip = packet.data + net::kEthernetBytes;
-  uint8_t* udp = packet.data + packet.outer_l4_offset;
-  const uint32_t udp_bytes = packet.len - packet.outer_l4_offset;
-  const auto tos = static_cast<uint8_t>(
-      format.copy_dscp ? view.tos : view.tos & kEcnMask);  // RFC 6040, normal mode.
-  if (peer.family == 4) {
-    PatchIp<net::Ipv4>(ip, peer, packet.len - net::kEthernetBytes, tos);
-  } else {
-    PatchIp<net::Ipv6>(ip, peer, packet.len - net::kEthernetBytes, tos);
-  }
-  base::StoreBe16(udp, net::EntropyPort(hash));
-  base::StoreBe16(udp + net::kUdpLength, static_cast<uint16_t>(udp_bytes));
-  if (peer.family == 6 || format.checksum_v4) FillOuterChecksum(packet, peer, udp, udp_bytes);
-}
-
+// One direction's work on one batch.
 class Lane {
  public:
   Lane(const Context& context, pkt::Outbox& forward, pkt::Outbox& reply, pkt::Outbox& punt)
@@ -190,22 +127,72 @@ class Lane {
       context_.counters.punts.Add(packet.segments);
       return punt_.Push(&packet);
     }
-    if (WireBytes(packet, work.view) > peer.inner_mtu) {
+    const bool routed = context_.table.format().encapsulation == fwd::Encapsulation::kUdp;
+    if (routed && work.view.ttl <= 1)
+      return AnswerOrDrop(packet, work.view, Answer::kTimeExceeded, 0, DropReason::kTtl);
+    if (WireBytes(packet, work.view) > peer.inner_mtu && !work.view.may_fragment)
       return AnswerOrDrop(packet, work.view, Answer::kTooBig, peer.inner_mtu, DropReason::kTooBig);
-    }
-    if (context_.table.format().encapsulation == fwd::Encapsulation::kUdp) {
-      if (work.view.ttl <= 1)
-        return AnswerOrDrop(packet, work.view, Answer::kTimeExceeded, 0, DropReason::kTtl);
+    if (routed) {
       uint8_t* ip = packet.data + kIp;
       const auto ttl = static_cast<uint8_t>(work.view.ttl - 1);
       work.view.family == 4 ? net::Ipv4::SetTtl(ip, ttl) : net::Ipv6::SetTtl(ip, ttl);
     }
     packet.peer = work.peer;
-    PutOn(context_, packet, work.view, peer);
-    forward_.Push(&packet);
+    Send(packet, work.view, peer);
+  }
+
+  // Encapsulates a packet, or the pieces of one that does not fit as it is.
+  void Send(Packet& packet, const IpView& view, const Peer& peer) {
+    const fwd::Format& format = context_.table.format();
+    const bool too_big = WireBytes(packet, view) > peer.inner_mtu;
+    const uint32_t outer_ip_bytes = packet.len + OuterGrowth(format, peer) - net::kEthernetBytes;
+    if (!too_big && outer_ip_bytes <= kIpBytesMax) {
+      PutOuter(format, peer, view, packet);
+      return forward_.Push(&packet);
+    }
+    Pieces pieces(*this, packet.peer);
+    pkt::Outbox box(pieces);
+    if (!too_big) {
+      Split(&packet, SegmentsThatFit(packet, view, peer), context_.frames, box, context_.counters);
+    } else if (packet.super_packet()) {
+      Segment(&packet, context_.frames, box, context_.counters);
+    } else {
+      Fragment(&packet, view, peer.inner_mtu, context_.frames, box, context_.counters);
+    }
+    box.Flush();
   }
 
  private:
+  // Pieces of a packet go on where it stood.
+  class Pieces final : public pkt::Drain {
+   public:
+    Pieces(Lane& lane, uint32_t peer) : lane_(lane), peer_(peer) {}
+    void Take(pkt::Batch& batch) override {
+      for (Packet* piece : batch) {
+        IpView view;
+        const uint16_t type = base::LoadBe16(piece->data + net::kEtherType);
+        RS_ASSERT(ParseIp(piece->data + kIp, piece->len - kIp, type, view) == kPass);
+        piece->peer = peer_;
+        lane_.Send(*piece, view, lane_.context_.table.peers()[peer_]);
+      }
+      batch.Clear();
+    }
+
+   private:
+    Lane& lane_;
+    uint32_t peer_;
+  };
+
+  // A super-packet near 64 KiB cannot be described by an outer length field: how many of its
+  // segments can, and fit one of our frames.
+  uint32_t SegmentsThatFit(const Packet& packet, const IpView& view, const Peer& peer) const {
+    const uint32_t header = kIp + WireBytes(packet, view) - packet.gso_size;
+    const uint32_t wire_max = kIpBytesMax - OuterGrowth(context_.table.format(), peer);
+    const uint32_t frame_max = context_.frames.frame_bytes() - pkt::kHeadroomBytes;
+    const uint32_t longest = std::min(wire_max, frame_max);
+    return longest > header ? std::max(1u, (longest - header) / packet.gso_size) : 1;
+  }
+
   void Drop(Packet& packet, DropReason why) {
     context_.counters.Drop(why, packet.segments);
     pkt::Give(&packet);

@@ -1,8 +1,9 @@
 // Software segmentation and checksum filling, for ports that cannot take super-packets or partial
-// checksums.
+// checksums. Thread: a worker.
 #pragma once
 
-#include "path/context.h"
+#include "pkt/batch.h"
+#include "pkt/counters.h"
 #include "pkt/frame_pool.h"
 
 namespace path {
@@ -15,7 +16,12 @@ namespace path {
 void Segment(pkt::Packet* super_packet, pkt::FramePool& pool, pkt::Outbox& out,
              pkt::LaneCounters& counters);
 
-// Fills a kPartial L4 checksum (inner one when encapsulated) and marks the packet kUnknown.
+// The same, but leaves up to `segments_each` segments together in smaller super-packets (plain ones
+// only): for a super-packet that outgrows what an outer length field can say.
+void Split(pkt::Packet* super_packet, uint32_t segments_each, pkt::FramePool& pool,
+           pkt::Outbox& out, pkt::LaneCounters& counters);
+
+// Fills a kPartial L4 checksum (the inner one when encapsulated) and marks the packet kUnknown.
 void FillChecksum(pkt::Packet* packet);
 
 }  // namespace path
