@@ -18,6 +18,8 @@ export interface DataPlaneChoice {
   readonly workers: number;
   /** Microseconds a worker spins before it blocks; 0: it blocks at once. */
   readonly busyPollUs: number;
+  /** Data-plane features treated as absent, e.g. "tunnel-gso": for tests, and for kernels that promise too much. */
+  readonly disable: readonly string[];
 }
 export const DEFAULT_DATA_PLANE: DataPlaneChoice = {
   mode: "auto",
@@ -25,6 +27,7 @@ export const DEFAULT_DATA_PLANE: DataPlaneChoice = {
   overlayPort: "auto",
   workers: 0,
   busyPollUs: 0,
+  disable: [],
 };
 
 export interface NetworkConfig {
@@ -102,7 +105,7 @@ const SCHEMA = z.object({
   Backend: z.unknown().optional(),
 });
 
-const DATA_PLANE_FIELDS = ["Mode", "UnderlayPort", "OverlayPort", "Workers", "BusyPollUs"] as const;
+const DATA_PLANE_FIELDS = ["Mode", "UnderlayPort", "OverlayPort", "Workers", "BusyPollUs", "Disable"] as const;
 const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, `give one of ${values.join(", ")}`).optional();
 const DATA_PLANE_SCHEMA = z.object({
@@ -118,6 +121,10 @@ const DATA_PLANE_SCHEMA = z.object({
     .int("give microseconds from 0 to 1000000")
     .min(0, "give microseconds from 0 to 1000000")
     .max(1_000_000, "give microseconds from 0 to 1000000")
+    .optional(),
+  Disable: z
+    .array(z.string().regex(/^[a-z0-9-]{1,32}$/), 'give feature names, such as ["tunnel-gso"]')
+    .max(32, "give at most 32 feature names")
     .optional(),
 });
 
@@ -216,6 +223,7 @@ function readDataPlane(value: unknown, warnings: string[]): Partial<DataPlaneCho
     ...(fields.OverlayPort === undefined ? {} : { overlayPort: fields.OverlayPort }),
     ...(fields.Workers === undefined ? {} : { workers: fields.Workers }),
     ...(fields.BusyPollUs === undefined ? {} : { busyPollUs: fields.BusyPollUs }),
+    ...(fields.Disable === undefined ? {} : { disable: fields.Disable }),
   };
 }
 

@@ -170,10 +170,17 @@ test("backend options have flannel's defaults and refuse what cannot be", () => 
 test("flags win over Backend.DataPlane, which wins over the defaults", () => {
   const { dataPlane } = parse({
     Network: "10.0.0.0/16",
-    Backend: { Type: "vxlan", DataPlane: { mode: "userspace", UnderlayPort: "xdp" } },
+    Backend: { Type: "vxlan", DataPlane: { mode: "userspace", UnderlayPort: "xdp", Disable: ["tunnel-gso"] } },
   });
   const chosen = chooseDataPlane({ mode: "kernel" }, dataPlane);
-  assert.deepEqual(chosen, { mode: "kernel", underlayPort: "xdp", overlayPort: "auto", workers: 0, busyPollUs: 0 });
+  assert.deepEqual(chosen, {
+    mode: "kernel",
+    underlayPort: "xdp",
+    overlayPort: "auto",
+    workers: 0,
+    busyPollUs: 0,
+    disable: ["tunnel-gso"],
+  });
 });
 
 test("any JSON is a configuration or a RipstopError, never a crash", () => {
