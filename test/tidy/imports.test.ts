@@ -24,6 +24,7 @@ const MUST_NOT_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 /** The only files that start other programs, with what they start. */
 const MAY_SPAWN: Readonly<Record<string, string>> = {
+  "src/agent/dataplane-process.ts": "the data-plane process",
   "src/lab/daemon.ts": "agents and data planes of the lab's nodes",
   "src/lab/exec.ts": "commands inside the lab's namespaces",
   "src/lab/lock.ts": "flock, which Node does not offer",

@@ -1,3 +1,4 @@
+// Who may use a run directory, and that only one agent does.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from "node:fs";

@@ -1,3 +1,4 @@
+// The supervisor against real sockets and a data-plane process that is played by this one.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

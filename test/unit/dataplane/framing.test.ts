@@ -1,3 +1,4 @@
+// Messages against any cutting and any garbage.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

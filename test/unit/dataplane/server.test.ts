@@ -1,3 +1,4 @@
+// The data-plane socket: roles, limits, versions, and that no client can spoil it for another.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";

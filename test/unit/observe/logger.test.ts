@@ -1,3 +1,4 @@
+// Log lines as a program reads them.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

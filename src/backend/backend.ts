@@ -1,0 +1,65 @@
+// What a backend is: how this node's lease becomes an overlay, and how the others' leases become peers. One implementation
+// per backend type (catalog.ts lists them). A backend decides; the host programs the kernel; the agent runs the loop and
+// feeds the data plane. Everything is level-triggered: each call may come again with the same arguments.
+import type { Ipv4, Ipv6 } from "../addr/address.js";
+import type { NetworkConfig } from "../config/network-config.js";
+import type { OpenOptions } from "../dataplane/binding.js";
+import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
+import type { Host, ReconcileReport } from "../host/host.js";
+import type { Lease, LeaseAttrs } from "../lease/lease.js";
+import type { LeaseSnapshot, Subnets } from "../store/store.js";
+
+/** The underlay interface that was chosen, and what it says of this node. */
+export interface ExternalInterface {
+  readonly index: number;
+  readonly name: string;
+  readonly mtu: number;
+  /** Addresses of the interface; null when the family is off. */
+  readonly ipv4: Ipv4 | null;
+  readonly ipv6: Ipv6 | null;
+  /** What peers are told: -public-ip and -public-ipv6, or the addresses above. */
+  readonly publicIp: Ipv4 | null;
+  readonly publicIpv6: Ipv6 | null;
+}
+
+export interface BackendContext {
+  readonly host: Host;
+  readonly network: NetworkConfig;
+  readonly external: ExternalInterface;
+}
+
+export interface Backend {
+  readonly type: string;
+  /** What the lease will say of this node. `previous` is our own earlier record, whose VTEP MAC is kept. Changes nothing. */
+  leaseAttrs(previous: LeaseAttrs | null): Promise<LeaseAttrs>;
+  /** Makes the overlay device for our lease; rejects when the kernel refuses. */
+  attach(own: Lease): Promise<Overlay>;
+}
+
+/** A peer that could not be read from its lease; it affects only itself. */
+export interface RefusedPeer {
+  readonly key: string;
+  readonly reason: string;
+}
+
+export interface Overlay {
+  /** For subnet.env. */
+  readonly mtu: number;
+  /** Kernel devices that carry the overlay when the data plane does not; empty for host-gw. */
+  readonly devices: readonly string[];
+  readonly own: Subnets;
+  /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
+  readonly dataplane: Pick<
+    OpenOptions,
+    "encapsulation" | "vni" | "port" | "overlayDevice" | "underlayDevice" | "checksumV4"
+  > | null;
+  /** Pure: the desired state that follows from the leases. `version` is put into the table. */
+  peers(
+    snapshot: LeaseSnapshot,
+    version: bigint,
+  ): { readonly table: PeerTable; readonly refused: readonly RefusedPeer[] };
+  /** Makes the kernel (device, addresses, routes, neighbors, FDB entries) as the table says, also after somebody broke it. */
+  reconcile(table: PeerTable): Promise<ReconcileReport>;
+  /** By peer id; a peer whose next hop is not known is absent. */
+  nextHops(table: PeerTable): Promise<ReadonlyMap<number, NextHop>>;
+}
