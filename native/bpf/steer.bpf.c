@@ -2,7 +2,7 @@
 /* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h.
  * Links are owned by the data-plane process: when it dies they are gone, when it
  * hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path. No program
- * drops, and none changes a packet.
+ * changes a packet, and none drops one unless a packet socket has it already.
  *
  *   out: flannel.<VNI> egress  -> rs_overlay_egress   -> overlay TAP  -> worker encapsulates
  *        underlay TAP ingress  -> rs_underlay_ingress -> external interface, next hop found by the
@@ -69,6 +69,7 @@ int rs_nic_ingress(struct __sk_buff* skb) {
   if (bpf_skb_pull_data(skb, 0) != 0) return TCX_NEXT;
   if (!rs_ours(state, (const void*)(long)skb->data, (const void*)(long)skb->data_end))
     return TCX_NEXT;
+  if (state->flags & RS_STEER_DROP_ORIGINAL) return TC_ACT_SHOT;
   return bpf_redirect(state->underlay_ifindex, 0);
 }
 

@@ -46,7 +46,12 @@ struct rs_steer_state {
   __u32 underlay_ifindex; /* TAP of the underlay side. */
   __u32 vxlan_ifindex;    /* flannel.<VNI>. */
   __u32 nic_ifindex;      /* The external interface. */
-  __u32 flags;            /* For the steering programs; 0 where unused. */
+  __u32 flags;            /* enum rs_steer_flags. */
+};
+
+enum rs_steer_flags {
+  /* The underlay port is a packet socket, which has its copy already: drop the original. */
+  RS_STEER_DROP_ORIGINAL = 1,
 };
 
 enum {

@@ -33,6 +33,13 @@ base::Status Request(const std::string& name, unsigned long operation, const cha
 
 }  // namespace
 
+base::Result<uint32_t> NetDevice::ReadMtu() const {
+  ifreq request{};
+  if (auto status = Request(name_, SIOCGIFMTU, "SIOCGIFMTU", &request); !status.ok())
+    return status.error();
+  return static_cast<uint32_t>(request.ifr_mtu);
+}
+
 base::Status NetDevice::SetMtu(uint32_t mtu) {
   ifreq request{};
   request.ifr_mtu = static_cast<int>(mtu);

@@ -1,5 +1,6 @@
-// The few settings a port makes on a device it created itself (ioctl and sysfs). Control thread
-// only. Everything else about devices belongs to the control plane and rtnetlink.
+// The few settings a port makes on a device it created itself, and what it reads of others (ioctl
+// and sysfs). Control thread only. Everything else about devices belongs to the control plane and
+// rtnetlink.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@ class NetDevice {
  public:
   explicit NetDevice(std::string name) : name_(std::move(name)) {}
 
+  base::Result<uint32_t> ReadMtu() const;
   base::Status SetMtu(uint32_t mtu);
   base::Status SetTxQueueLength(uint32_t packets);
   base::Status SetUp();

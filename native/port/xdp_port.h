@@ -54,6 +54,9 @@ class XdpPort final : public Port {
 
   pkt::FramePool& pool() { return umem_->pool(); }
   const std::shared_ptr<xdp::Umem>& umem() const { return umem_; }
+  // Whether frames may arrive with unfilled checksums: XDP cannot see that an skb's is still
+  // partial (fwd::Format::unfilled_checksums). Never on hardware.
+  bool unfilled_checksums() const { return device_.driver == "veth" || mode_ == XdpMode::kGeneric; }
   XdpMode mode() const { return mode_; }  // What was chosen, never kAuto.
 
  private:
