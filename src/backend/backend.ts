@@ -7,7 +7,6 @@ import type { OpenOptions } from "../dataplane/binding.js";
 import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
 import type { Host, ReconcileReport } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
-import type { LeaseSnapshot, Subnets } from "../store/store.js";
 
 /** The underlay interface that was chosen, and what it says of this node. */
 export interface ExternalInterface {
@@ -47,7 +46,7 @@ export interface Overlay {
   readonly mtu: number;
   /** Kernel devices that carry the overlay when the data plane does not; empty for host-gw. */
   readonly devices: readonly string[];
-  readonly own: Subnets;
+  readonly own: Lease;
   /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
   readonly dataplane: Pick<
     OpenOptions,
@@ -55,7 +54,7 @@ export interface Overlay {
   > | null;
   /** Pure: the desired state that follows from the leases. `version` is put into the table. */
   peers(
-    snapshot: LeaseSnapshot,
+    leases: ReadonlyMap<string, Lease>,
     version: bigint,
   ): { readonly table: PeerTable; readonly refused: readonly RefusedPeer[] };
   /** Makes the kernel (device, addresses, routes, neighbors, FDB entries) as the table says, also after somebody broke it. */
