@@ -212,7 +212,6 @@ class Lane final : public pkt::Drain {
 void Decap(const Context& context, pkt::Batch& in, pkt::Outbox& deliver) {
   if (in.count == 0) return;
   context.counters.rx_frames.Add(in.count);
-  context.counters.rx_batches.Add(1);
   Lane lane(context, deliver);
   for (Packet* packet : in) lane.Receive(*packet);
   in.Clear();

@@ -222,7 +222,6 @@ void Encap(const Context& context, pkt::Batch& in, pkt::Outbox& forward, pkt::Ou
            pkt::Outbox& punt) {
   if (in.count == 0) return;
   context.counters.rx_frames.Add(in.count);
-  context.counters.rx_batches.Add(1);
   Lane lane(context, forward, reply, punt);
   Work work[pkt::kBatchMax];
   for (uint32_t i = 0; i < in.count; ++i) lane.Look(*in.items[i], work[i]);
