@@ -48,10 +48,14 @@ describe("every file", () => {
   });
 
   it("opens with a comment that says what it is", () => {
-    for (const { path, lines } of code) {
+    const silent = code.filter(({ lines }) => {
       const first = lines.find((line) => !line.startsWith("#!") && !/SPDX/.test(line)) ?? "";
-      assert.match(first, /^(\/\/|\/\*|#) ?\S/, `${path} opens without a comment`);
-    }
+      return !/^(\/\/|\/\*|#) ?\S/.test(first);
+    });
+    assert.deepEqual(
+      silent.map(({ path }) => path),
+      [],
+    );
   });
 
   it("has a name in the style of its language, and never a name that says nothing", () => {

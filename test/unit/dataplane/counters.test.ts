@@ -1,3 +1,4 @@
+// Counters by name, and the law that every packet is accounted for.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";

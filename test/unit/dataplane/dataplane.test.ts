@@ -1,3 +1,4 @@
+// The owner of the native data plane: what it refuses before it calls the addon.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Dataplane } from "../../../src/dataplane/dataplane.js";

@@ -1,3 +1,4 @@
+// How native failures become errors that an operator can act on.
 import assert from "node:assert/strict";
 import { constants } from "node:os";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+// Where the addon is looked for, and what is said when it cannot be loaded.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,3 +1,4 @@
+// Names and addresses of a lab, and the options it refuses.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_OPTIONS, labOptionsSchema, namespacesOf, planLab } from "../../../src/lab/plan.js";

@@ -1,3 +1,4 @@
+// How a pod of the lab gets its address from its node's subnet file.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseSubnetFile, podAddress } from "../../../src/lab/pod.js";

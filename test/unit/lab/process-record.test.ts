@@ -1,3 +1,4 @@
+// Whether a recorded process is still the same process.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
