@@ -17,7 +17,8 @@ function dropReasonPage() {
     if (comment) section = comment[1];
     const reason = /^X\(\w+, "(\w+)",\s*"(.*)"\)$/.exec(line);
     if (!reason) continue;
-    if (section !== "") lines.push("", `## ${section.replace(/\.$/, "")}`, "", "| reason | what happened |", "|---|---|");
+    if (section !== "")
+      lines.push("", `## ${section.replace(/\.$/, "")}`, "", "| reason | what happened |", "|---|---|");
     section = "";
     lines.push(`| \`${reason[1]}\` | ${reason[2]} |`);
   }
