@@ -1,4 +1,5 @@
-// npm run docs: writes the pages of docs/ that follow from the sources; with --check only says whether they are fresh.
+// npm run docs: writes what follows from the sources into docs/: whole pages, and blocks between
+// "<!-- generated NAME -->" and "<!-- end -->". With --check only says whether they are fresh. Needs the compiled dist/.
 import { readFileSync, writeFileSync } from "node:fs";
 
 /** Lines of native/pkt/drop_reason.def: section comments and X(enumerator, "label", "sentence"). */
@@ -25,7 +26,33 @@ function dropReasonPage() {
   return `${lines.join("\n")}\n`;
 }
 
+async function flagTable(group) {
+  const flags = (await import("../dist/src/config/flags.js"))[group];
+  const lines = ["| flag | type | default | meaning |", "|---|---|---|---|"];
+  for (const { name, kind, initial, usage } of flags) {
+    const shown = Array.isArray(initial) || initial === "" ? "" : `\`${initial}\``;
+    lines.push(`| \`${name}\` | ${kind === "strings" ? "string, repeatable" : kind} | ${shown} | ${usage} |`);
+  }
+  return lines.join("\n");
+}
+
+async function fieldTable() {
+  const { LOG_FIELDS } = await import("../dist/src/observe/fields.js");
+  const rows = Object.entries(LOG_FIELDS).map(([name, meaning]) => `| \`${name}\` | ${meaning} |`);
+  return ["| field | meaning |", "|---|---|", ...rows].join("\n");
+}
+
+function withBlock(page, name, block) {
+  const pattern = new RegExp(`(<!-- generated ${name} -->\n)[\\s\\S]*?(\n<!-- end -->)`);
+  const text = pages[page] ?? readFileSync(page, "utf8");
+  if (!pattern.test(text)) throw new Error(`${page} has no block for ${name}`);
+  pages[page] = text.replace(pattern, (_, before, after) => before + block + after);
+}
+
 const pages = { "docs/drop-reasons.md": dropReasonPage() };
+withBlock("docs/compatibility.md", "flannel-flags", await flagTable("FLANNEL_FLAGS"));
+withBlock("docs/compatibility.md", "ripstop-flags", await flagTable("RIPSTOP_FLAGS"));
+withBlock("docs/operations.md", "log-fields", await fieldTable());
 let stale = 0;
 for (const [path, text] of Object.entries(pages)) {
   let current = "";
