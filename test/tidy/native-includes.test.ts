@@ -18,6 +18,8 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   netlink: ["base", "net"],
   engine: ["base", "net", "fwd", "pkt", "path", "port"],
   plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine"],
+  // Programs of their own: what lab, tests and benchmarks send and receive with.
+  tools: ["base", "net"],
   addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane"],
 };
 

@@ -1,3 +1,4 @@
+// What the lab reads out of ping and of /proc/stat.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cpuUse, parseCpu } from "../../../src/lab/traffic/cpu.js";
