@@ -67,6 +67,9 @@ function byAge(a: Lease, b: Lease): number {
 
 function listOf<K, V>(map: Map<K, V[]>, key: K): V[] {
   let list = map.get(key);
-  if (list === undefined) map.set(key, (list = []));
+  if (list === undefined) {
+    list = [];
+    map.set(key, list);
+  }
   return list;
 }
