@@ -1,0 +1,49 @@
+// What the data plane of a lab node says of itself: which process, which ports, which counters. Observes only.
+import { join } from "node:path";
+import type { Inspection, OpenOptions } from "../dataplane/binding.js";
+import { DataplaneClient } from "../dataplane/client.js";
+import type { Counters } from "../dataplane/counters.js";
+import { RipstopError } from "../lib/errors.js";
+import type { LabNode } from "./plan.js";
+
+const DEADLINE_MS = 2000;
+
+export interface PlaneView {
+  readonly pid: number;
+  readonly opened: OpenOptions | null;
+  readonly inspection: Inspection;
+  readonly counters: Counters;
+}
+
+export function planeSocket(node: LabNode): string {
+  return join(node.directory, "run", "dataplane.sock");
+}
+
+/** Null when the node has no data-plane process, or one that has nothing open: the kernel carries its packets. */
+export async function viewPlane(node: LabNode): Promise<PlaneView | null> {
+  let client: DataplaneClient | null = null;
+  try {
+    client = await DataplaneClient.connect(planeSocket(node), { deadlineMs: DEADLINE_MS });
+    const hello = await client.hello("observe");
+    if (hello.opened === null) return null;
+    return {
+      pid: hello.pid,
+      opened: hello.opened,
+      inspection: await client.inspect(),
+      counters: await client.counters(),
+    };
+  } catch (error) {
+    if (error instanceof RipstopError && ABSENT.has(error.code)) return null;
+    throw error;
+  } finally {
+    client?.disconnect();
+  }
+}
+
+/** What a data plane that is starting, ending or opening answers. */
+const ABSENT: ReadonlySet<string> = new Set(["DATAPLANE_ABSENT", "DATAPLANE_GONE", "NOT_OPEN"]);
+
+/** The port the data plane chose for one side, e.g. "tap"; null when it has none there. */
+export function portKind(view: PlaneView, side: "overlay" | "underlay"): string | null {
+  return view.inspection.ports.find((port) => port.side === side)?.kind ?? null;
+}

@@ -1,0 +1,117 @@
+// Our data plane on every underlay port, against a kernel VXLAN peer and against itself: payload and accounting.
+//   pod p1 - node n1 - switch - node n2 - pod p2
+//            ours               kernel VXLAN, then ours as well
+// flannel.1 exists and is programmed on both nodes all the time; what its own counters miss, our data plane has carried.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KERNEL_PEER_DEVICE, kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
+import type { LabNode, LabPlan } from "../../src/lab/plan.js";
+import { podAddress } from "../../src/lab/pod.js";
+import { Runner } from "../../src/lab/runner.js";
+import { countedSince, deviceCounters } from "../../src/lab/traffic/device-counters.js";
+import { PingRun } from "../../src/lab/traffic/ping.js";
+import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
+import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
+import {
+  assertAllDelivered,
+  assertConserved,
+  assertLaw,
+  countersSince,
+  restingCounters,
+} from "../support/accounting.js";
+import { HandDrivenPlane, type PortChoice } from "../support/hand-driven-plane.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+
+const runner = new Runner();
+const UDP_PACKETS = 3000;
+const PINGS = 20;
+const MEBIBYTES = 32;
+
+const choices: ReadonlyArray<readonly [name: string, choice: PortChoice]> = [
+  ["a TAP with tunnel GSO", { underlayPort: "tap", disable: [] }],
+  ["a TAP without tunnel GSO", { underlayPort: "tap", disable: ["tunnel-gso"] }],
+];
+
+for (const [name, choice] of choices) {
+  test(`${name}: a kernel VXLAN peer and we understand each other, packet for packet`, {
+    skip: rootNeeded,
+  }, async () => {
+    await withLab({ kernelPeers: [1, 2] }, async (plan) => {
+      const [ours, kernel] = plan.nodes as readonly [LabNode, LabNode];
+      const plane = await HandDrivenPlane.start(plan, ours, choice);
+      try {
+        await exactUdp(plane, ours, kernel, "encap");
+        await exactUdp(plane, kernel, ours, "decap");
+        await everyKind(plan);
+        assertAllDelivered(await restingCounters(() => plane.client.counters()), "our node");
+      } finally {
+        await plane.stop();
+      }
+      await everyKind(plan);
+    });
+  });
+
+  test(`${name}: two of our nodes lose nothing between them`, { skip: rootNeeded }, async () => {
+    await withLab({ kernelPeers: [1, 2] }, async (plan) => {
+      const planes: HandDrivenPlane[] = [];
+      try {
+        for (const node of plan.nodes) planes.push(await HandDrivenPlane.start(plan, node, choice));
+        await everyKind(plan);
+        const [one, other] = await Promise.all(planes.map((plane) => restingCounters(() => plane.client.counters())));
+        assert.ok(one !== undefined && other !== undefined);
+        assertAllDelivered(one, "the first node");
+        assertAllDelivered(other, "the second node");
+        assertConserved(one, other);
+        assert.ok(one.encap.txPackets > MEBIBYTES * 700, `only ${one.encap.txPackets} packets went our way`);
+      } finally {
+        for (const plane of planes) await plane.stop();
+      }
+    });
+  });
+}
+
+/** Numbered UDP in one direction: our counters and the devices' own must say the same, to the packet. */
+async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane: "encap" | "decap"): Promise<void> {
+  const [ours, kernel] = lane === "encap" ? [from, to] : [to, from];
+  const before = await restingCounters(() => plane.client.counters());
+  const oursBefore = await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE);
+  const kernelBefore = await deviceCounters(runner, kernel.namespace, KERNEL_PEER_DEVICE);
+  const address = addressOf(to);
+  const load = await runUdpLoad({ from: from.pod, to: to.pod, address, rate: 20_000, packets: UDP_PACKETS, flows: 8 });
+  assert.deepEqual([load.sender.sent, load.lost, load.sink.duplicates, load.sink.corrupt], [UDP_PACKETS, 0, 0, 0]);
+  const counted = countersSince(before, await restingCounters(() => plane.client.counters()));
+  assertLaw(counted, "our node");
+  assert.equal(counted[lane].rxPackets, BigInt(UDP_PACKETS));
+  assert.equal(counted[lane].txPackets, BigInt(UDP_PACKETS));
+  const oursDevice = countedSince(oursBefore, await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE));
+  const kernelDevice = countedSince(kernelBefore, await deviceCounters(runner, kernel.namespace, KERNEL_PEER_DEVICE));
+  assert.equal(oursDevice.txPackets, 0, "our node's kernel device encapsulated");
+  assert.equal(lane === "encap" ? kernelDevice.rxPackets : kernelDevice.txPackets, UDP_PACKETS);
+}
+
+/** ICMP, small and large UDP, TCP bulk with TSO on, each in both directions, every byte compared. */
+async function everyKind(plan: LabPlan): Promise<void> {
+  const [one, other] = plan.nodes as readonly [LabNode, LabNode];
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const ends = { from: from.pod, to: to.pod, address: addressOf(to) };
+    const ping = await new PingRun({ from: from.pod, address: ends.address, count: PINGS, intervalMs: 2 }).result();
+    assert.deepEqual([ping.received, ping.duplicates], [PINGS, 0]);
+    for (const [size, segments] of [
+      [64, 1],
+      [1400, 1],
+      [1000, 20],
+    ] as const) {
+      const load = await runUdpLoad({ ...ends, rate: 10_000, packets: 1000, size, segments, flows: 2 });
+      const { sink } = load;
+      assert.deepEqual([load.lost, sink.duplicates, sink.corrupt], [0, 0, 0], `UDP of ${size} bytes by ${segments}`);
+    }
+    assert.equal((await runTcpCheck({ ...ends, mebibytes: MEBIBYTES })).bytes, MEBIBYTES * 1024 * 1024);
+  }
+}
+
+function addressOf(node: LabNode): string {
+  return podAddress(kernelPeerSubnet(node));
+}

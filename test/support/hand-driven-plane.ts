@@ -1,0 +1,120 @@
+// Our data plane on a kernel-peer node, without an agent: opened and given its peer table by the test. The kernel's VXLAN
+// device stays programmed by hand, so the same node is carried by the kernel when the plane is closed.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
+import { parseMac } from "../../src/addr/mac.js";
+import { prefix4 } from "../../src/addr/prefix.js";
+import type { OpenOptions } from "../../src/dataplane/binding.js";
+import { DataplaneClient } from "../../src/dataplane/client.js";
+import { encodePeerTable } from "../../src/dataplane/codec.js";
+import type { NextHop, Peer, PeerTable } from "../../src/dataplane/peer-table.js";
+import { KERNEL_PEER_DEVICE, kernelPeerSubnet, kernelPeerVtep } from "../../src/lab/kernel-peer.js";
+import { linkMac } from "../../src/lab/links.js";
+import type { LabNode, LabPlan } from "../../src/lab/plan.js";
+import { planeSocket } from "../../src/lab/plane.js";
+import { Runner } from "../../src/lab/runner.js";
+import { finishFramesOnCable } from "../../src/lab/underlay.js";
+import { waitFor } from "../../src/lab/wait.js";
+
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+
+export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable">;
+
+export class HandDrivenPlane {
+  readonly #child: ChildProcess;
+  readonly client: DataplaneClient;
+
+  private constructor(child: ChildProcess, client: DataplaneClient) {
+    this.#child = child;
+    this.client = client;
+  }
+
+  static async start(plan: LabPlan, node: LabNode, choice: PortChoice): Promise<HandDrivenPlane> {
+    const runner = new Runner();
+    await finishFramesOnCable(runner, plan, node, choice.underlayPort === "xdp");
+    const socket = planeSocket(node);
+    mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
+    const argv = ["netns", "exec", node.namespace, process.execPath, RIPSTOP, "dataplane", "--socket", socket];
+    const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const connect = async (): Promise<DataplaneClient | null> => {
+      if (child.exitCode !== null) throw new Error(`the data-plane process ended: ${said}`);
+      return DataplaneClient.connect(socket, { deadlineMs: 2000 }).catch(() => null);
+    };
+    const client = await waitFor("the data-plane process", connect, { timeoutMs: 10_000 });
+    try {
+      await client.hello("control");
+      await client.open(openOptions(choice));
+      await client.apply(await peerTable(runner, plan, node));
+    } catch (error) {
+      client.disconnect();
+      child.kill("SIGKILL");
+      throw new Error(`${(error as Error).message}\n${said}`, { cause: error });
+    }
+    return new HandDrivenPlane(child, client);
+  }
+
+  /** Ends the process in order; the kernel carries on. */
+  async stop(): Promise<void> {
+    await this.client.shutdown().catch(() => undefined);
+    this.#child.kill("SIGKILL");
+  }
+}
+
+function openOptions(choice: PortChoice): OpenOptions {
+  return {
+    encapsulation: "vxlan",
+    vni: 1,
+    port: 8472,
+    overlayDevice: KERNEL_PEER_DEVICE,
+    underlayDevice: "eth0",
+    overlayPort: "auto",
+    checksumV4: false,
+    workers: 1,
+    busyPollUs: 0,
+    ...choice,
+  };
+}
+
+async function peerTable(runner: Runner, plan: LabPlan, node: LabNode): Promise<Uint8Array> {
+  const mac = async (other: LabNode) => {
+    const found = parseMac((await linkMac(runner, other.namespace, "eth0")) ?? "");
+    if (found === null) throw new Error(`no eth0 in ${other.namespace}`);
+    return found;
+  };
+  const peers: Peer[] = [];
+  const hops = new Map<number, NextHop>();
+  for (const other of plan.nodes) {
+    if (other === node) continue;
+    const vtep = kernelPeerVtep(other);
+    peers.push({
+      id: other.index,
+      leaseKey: other.namespace,
+      prefix: prefix4(parseIpv4(vtep.base)!, vtep.prefixLength),
+      underlay: { family: 4, address: parseIpv4(other.underlay)! },
+      vtepMac: parseMac(vtep.mac),
+      direct: false,
+    });
+    hops.set(other.index, { mac: await mac(other), pathMtu: 1500 });
+  }
+  const own = kernelPeerVtep(node);
+  const table: PeerTable = {
+    version: 1n,
+    local: {
+      prefixes: [prefix4(parseIpv4(own.base)!, own.prefixLength)],
+      underlayV4: parseIpv4(node.underlay),
+      underlayV6: null,
+      underlayMac: await mac(node),
+      vtepMac: parseMac(own.mac),
+      overlayMtu: kernelPeerSubnet(node).mtu,
+    },
+    peers,
+  };
+  return encodePeerTable(table, hops);
+}
