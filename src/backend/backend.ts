@@ -1,30 +1,28 @@
 // What a backend is: how this node's lease becomes an overlay, and how the others' leases become peers. One implementation
 // per backend type (catalog.ts lists them). A backend decides; the host programs the kernel; the agent runs the loop and
 // feeds the data plane. Everything is level-triggered: each call may come again with the same arguments.
-import type { Ipv4, Ipv6 } from "../addr/address.js";
 import type { NetworkConfig } from "../config/network-config.js";
 import type { OpenOptions } from "../dataplane/binding.js";
 import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
+import type { ExternalInterface } from "../host/external-interface.js";
 import type { Host, ReconcileReport } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 
-/** The underlay interface that was chosen, and what it says of this node. */
-export interface ExternalInterface {
-  readonly index: number;
-  readonly name: string;
-  readonly mtu: number;
-  /** Addresses of the interface; null when the family is off. */
-  readonly ipv4: Ipv4 | null;
-  readonly ipv6: Ipv6 | null;
-  /** What peers are told: -public-ip and -public-ipv6, or the addresses above. */
-  readonly publicIp: Ipv4 | null;
-  readonly publicIpv6: Ipv6 | null;
+export type { ExternalInterface };
+
+/** Structured log lines in pino's argument order. */
+export interface BackendLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface BackendContext {
   readonly host: Host;
   readonly network: NetworkConfig;
   readonly external: ExternalInterface;
+  /** State that survives a reboot (--state-dir); the VTEP MAC is kept here. */
+  readonly stateDir: string;
+  readonly log: BackendLog;
 }
 
 export interface Backend {
@@ -41,6 +39,12 @@ export interface RefusedPeer {
   readonly reason: string;
 }
 
+export interface DesiredPeers {
+  /** `version` is the one asked for. */
+  readonly table: PeerTable;
+  readonly refused: readonly RefusedPeer[];
+}
+
 export interface Overlay {
   /** For subnet.env. */
   readonly mtu: number;
@@ -52,13 +56,12 @@ export interface Overlay {
     OpenOptions,
     "encapsulation" | "vni" | "port" | "overlayDevice" | "underlayDevice" | "checksumV4"
   > | null;
-  /** Pure: the desired state that follows from the leases. `version` is put into the table. */
-  peers(
-    leases: ReadonlyMap<string, Lease>,
-    version: bigint,
-  ): { readonly table: PeerTable; readonly refused: readonly RefusedPeer[] };
+  /** The desired state that follows from the leases. Changes nothing; looks at the routing table where DirectRouting asks. */
+  peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers>;
   /** Makes the kernel (device, addresses, routes, neighbors, FDB entries) as the table says, also after somebody broke it. */
   reconcile(table: PeerTable): Promise<ReconcileReport>;
   /** By peer id; a peer whose next hop is not known is absent. */
   nextHops(table: PeerTable): Promise<ReadonlyMap<number, NextHop>>;
 }
+
+export type BackendFactory = (context: BackendContext) => Backend;
