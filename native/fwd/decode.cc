@@ -1,3 +1,4 @@
+// Field by field, then record against record. Control thread; pure.
 #include "fwd/decode.h"
 
 #include <algorithm>

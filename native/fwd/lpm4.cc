@@ -1,3 +1,4 @@
+// Builds and reads the three-level table. Building: control thread; reading: any worker.
 #include "fwd/lpm4.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Builds and reads the hash tables by prefix length. Building: control thread; reading: any worker.
 #include "fwd/lpm6.h"
 
 #include <algorithm>

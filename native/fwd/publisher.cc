@@ -1,3 +1,5 @@
+// Quiescent-state reclamation with one epoch a worker. Publish and Reclaim: control thread; the
+// rest: workers.
 #include "fwd/publisher.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Turns a checked table into templates and lookup structures. Control thread; pure.
 #include "fwd/snapshot.h"
 
 #include <cstring>

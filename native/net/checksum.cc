@@ -1,3 +1,4 @@
+// The summing loop; everything else about checksums is inline in the header. Pure.
 #include "net/checksum.h"
 
 #include <cstring>

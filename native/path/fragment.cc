@@ -1,3 +1,4 @@
+// Cuts one packet; all frames are sure before the first is taken. Thread: a worker.
 #include "path/fragment.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// One body for both families; what differs are two type tables and a pseudo header. Thread: a
+// worker.
 #include "path/icmp_reply.h"
 
 #include <algorithm>

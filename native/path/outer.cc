@@ -1,3 +1,5 @@
+// Templates are ready-made (fwd/snapshot.cc); here only what differs from packet to packet is
+// patched. Thread: a worker.
 #include "path/outer.h"
 
 #include <cstring>

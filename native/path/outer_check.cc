@@ -1,3 +1,4 @@
+// Nothing is believed: each length is held against the frame before it is used. Thread: a worker.
 #include "path/outer_check.h"
 
 #include <cstring>

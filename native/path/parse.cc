@@ -1,3 +1,4 @@
+// Bounds before bytes: no field is read that the length checks have not covered. Thread: a worker.
 #include "path/parse.h"
 
 #include "net/ipv4.h"

@@ -1,3 +1,4 @@
+// Two token buckets must both agree: one for all, one for the source. Thread: the lane's worker.
 #include "path/reply_limiter.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Lays the headers out once, then copies and patches them for each piece. Thread: a worker.
 #include "path/segment.h"
 
 #include <algorithm>
