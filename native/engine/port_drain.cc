@@ -6,7 +6,7 @@ namespace engine {
 
 PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters,
                      bool received)
-    : segments_(segments),
+    : segments_(port.transmit_pool() != nullptr ? *port.transmit_pool() : segments),
       counters_(counters),
       can_(port.capabilities()),
       received_(received),

@@ -11,6 +11,7 @@ namespace engine {
 
 class PortDrain final : public pkt::Drain {
  public:
+  // `segments`: where cut segments go unless the port has a pool of its own.
   // `received`: packets pushed here count as rx_* of `counters` too (for lanes whose packets were
   // not received from a port, so that the accounting law holds for them).
   PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received);

@@ -9,6 +9,7 @@
 
 #include "base/unique_fd.h"
 #include "port/tap_port.h"
+#include "port/xdp_port.h"
 
 namespace plane {
 
@@ -53,6 +54,38 @@ base::Error Unavailable(const char* side, const std::string& kind) {
       std::string(side) + " port '" + kind + "' is not available for this format; use auto or tap"};
 }
 
+base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devices, Ports* ports) {
+  auto opened = OpenTap(options, "rsu.", devices.underlay_mtu, true);
+  if (!opened.ok()) return opened.error();
+  const bool tunnel = opened.value()->capabilities().tunnel_super_packets;
+  ports->underlay_tap_ifindex = opened.value()->ifindex();
+  ports->underlay = std::move(opened).value();
+  ports->resolves_next_hop = true;
+  ports->underlay_reason =
+      options.underlay_port == "tap" ? "asked for"
+      : tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
+               : "a TAP works on every device; tunnel GSO (Linux 6.17) is not there";
+  return base::Ok();
+}
+
+base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steering& steering,
+                             Ports* ports) {
+  port::XdpOptions xdp;
+  xdp.device = options.underlay_device;
+  xdp.program_fd = steering.xdp_program();
+  xdp.xskmap_fd = steering.xsks_map();
+  if (options.Disabled("xdp-native")) {
+    xdp.mode = port::XdpMode::kGeneric;
+  } else if (options.Disabled("xdp-zerocopy")) {
+    xdp.mode = port::XdpMode::kNativeCopy;
+  }
+  auto opened = port::XdpPort::Open(xdp);
+  if (!opened.ok()) return opened.error();
+  ports->underlay = std::move(opened).value();
+  ports->underlay_reason = "asked for";
+  return base::Ok();
+}
+
 }  // namespace
 
 base::Result<Devices> FindDevices(const engine::Options& options) {
@@ -72,7 +105,6 @@ base::Result<Devices> FindDevices(const engine::Options& options) {
 
 base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices,
                               steer::Steering& steering) {
-  (void)steering;
   Ports ports;
   if (options.overlay_port != "auto" && options.overlay_port != "tap")
     return Unavailable("overlay", options.overlay_port);
@@ -83,20 +115,14 @@ base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& dev
   ports.overlay_reason =
       options.overlay_port == "tap" ? "asked for" : "a TAP keeps super-packets whole";
 
+  base::Status underlay = Unavailable("underlay", options.underlay_port);
   if (options.underlay_port == "auto" || options.underlay_port == "tap") {
-    auto underlay = OpenTap(options, "rsu.", devices.underlay_mtu, true);
-    if (!underlay.ok()) return underlay.error();
-    const bool tunnel = underlay.value()->capabilities().tunnel_super_packets;
-    ports.underlay_tap_ifindex = underlay.value()->ifindex();
-    ports.underlay = std::move(underlay).value();
-    ports.resolves_next_hop = true;
-    ports.underlay_reason =
-        options.underlay_port == "tap" ? "asked for"
-        : tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
-                 : "a TAP works on every device; this kernel has no tunnel GSO (Linux 6.17)";
-    return ports;
+    underlay = OpenUnderlayTap(options, devices, &ports);
+  } else if (options.underlay_port == "xdp") {
+    underlay = OpenUnderlayXdp(options, steering, &ports);
   }
-  return Unavailable("underlay", options.underlay_port);
+  if (!underlay.ok()) return underlay.error();
+  return ports;
 }
 
 }  // namespace plane

@@ -10,6 +10,7 @@
 
 #include "pkt/batch.h"
 #include "pkt/counters.h"
+#include "pkt/frame_pool.h"
 
 namespace port {
 
@@ -50,6 +51,10 @@ class Port {
 
   // Called once after each round of the worker: kick the kernel, reap completions.
   virtual void Flush() {}
+
+  // Frames from which Transmit needs no copy of its own (an XDP port's umem): whoever makes packets
+  // for this port takes them here. nullptr: any pool is as good.
+  virtual pkt::FramePool* transmit_pool() { return nullptr; }
 
   // A descriptor that polls readable when Receive has work; -1 when the port must be polled by
   // calling Receive.

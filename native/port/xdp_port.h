@@ -49,6 +49,7 @@ class XdpPort final : public Port {
   uint32_t Receive(pkt::Batch& out, pkt::LaneCounters& counters) override;
   void Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) override;
   void Flush() override;
+  pkt::FramePool* transmit_pool() override { return &umem_->pool(); }
   int wait_fd() const override;
   Statistics statistics() const override;
 
