@@ -18,8 +18,9 @@ namespace {
 
 constexpr int kSleepMs =
     10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
-// The kernel's own VXLAN path runs in softirq, before every process. A worker that waits in line behind a busy pod would
-// lose to it exactly when it matters; so it asks for the front of the line, and goes on without where it may not.
+// The kernel's own VXLAN path runs in softirq, before every process. A worker that waits in line
+// behind a busy pod would lose to it exactly when it matters; so it asks for the front of the line,
+// and goes on without where it may not.
 constexpr int kNice = -15;
 constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
