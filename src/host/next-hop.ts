@@ -46,7 +46,9 @@ async function resolve(
   const managed = present !== null && (present.extFlags & NEIGHBOR_EXT_FLAG.managed) !== 0;
   const fixed = present !== null && (present.state & NEIGHBOR_STATE.permanent) !== 0;
   if (present !== null && usable(present) && (managed || fixed)) return present;
-  if (!managed) await ask(netlink, address, linkIndex);
+  // The kernel is at it already, and waiting for a dead neighbor each time would hold up all the others.
+  if (managed) return null;
+  await ask(netlink, address, linkIndex);
   const signal = new AbortController().signal;
   for (const end = clock.nowMs() + RESOLVE_MS_MAX; ; ) {
     const entry = await netlink.neighbor(address, linkIndex);
