@@ -1,5 +1,6 @@
 // `ripstop lab up|exec|status|down`: virtual clusters in network namespaces on this machine.
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { runDemo } from "../lab/demo/demo.js";
 import { labExec, noLab } from "../lab/exec.js";
 import { labDown, labUp } from "../lab/lab.js";
 import {
@@ -11,6 +12,7 @@ import {
   labOptionsSchema,
 } from "../lab/plan.js";
 import { type LabStatus, labStatus } from "../lab/status.js";
+import { textTable } from "../lab/text-table.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
 
 const EXIT_OF_STATE = { ok: 0, degraded: 1, down: 2 } as const;
@@ -39,6 +41,7 @@ export const labCommand: OptionsCommand = {
     addExec(lab, finish);
     addStatus(lab, context, finish);
     addDown(lab, context);
+    addDemo(lab, context, finish);
   },
 };
 
@@ -126,6 +129,18 @@ function addDown(lab: Command, context: CommandContext): void {
     });
 }
 
+function addDemo(lab: Command, context: CommandContext, finish: (exitCode: number) => void): void {
+  lab
+    .command("demo")
+    .description("Show it all on two nodes: leases, ping, TCP and UDP on three paths, who carried them, a crash.")
+    .option("--keep", "leave the lab up", false)
+    .option("--rounds <n>", "measured rounds per path", parseRounds, 3)
+    .action(async ({ keep, rounds }: { readonly keep: boolean; readonly rounds: number }) => {
+      const report = progress(context, performance.now());
+      finish((await runDemo({ keep, rounds, out: context.out, report, signal: context.signal })) ? 0 : 1);
+    });
+}
+
 function directoryOption(): Option {
   return new Option("--directory <path>", "folder of the lab's state").default(LAB_DIRECTORY);
 }
@@ -134,9 +149,8 @@ function progress(context: CommandContext, started: number): (line: string) => v
   return (line) => context.err(`[${((performance.now() - started) / 1000).toFixed(1).padStart(5)} s] ${line}\n`);
 }
 
-/** Columns as wide as their widest cell. */
 function statusTable(status: LabStatus): string {
-  const rows = [
+  const table = textTable([
     ["NODE", "KIND", "UNDERLAY", "SUBNET", "MTU", "POD", "ADDRESS", "AGENT", "REACHES"],
     ...status.nodes.map((node) => [
       node.node,
@@ -149,15 +163,8 @@ function statusTable(status: LabStatus): string {
       node.kind === "kernel-peer" ? "none" : node.agentPid === null ? "dead" : `pid ${node.agentPid}`,
       node.reaches === null ? "-" : `${node.reaches.pod} ${node.reaches.reached ? "yes" : "NO"}`,
     ]),
-  ];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  const lines = rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
-  return `${lines.join("\n")}\nlab in ${status.directory}: ${status.state}\n`;
+  ]);
+  return `${table}lab in ${status.directory}: ${status.state}\n`;
 }
 
 function parseNodes(text: string): number {
@@ -171,6 +178,13 @@ function parsePrefix(text: string): string {
   if (!labOptionsSchema.shape.prefix.safeParse(text).success)
     throw new InvalidArgumentError("Give lower-case letters and digits that end with '-'.");
   return text;
+}
+
+function parseRounds(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 100)
+    throw new InvalidArgumentError("Give a number from 1 to 100.");
+  return count;
 }
 
 function parseIndices(text: string): number[] {

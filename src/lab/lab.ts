@@ -11,6 +11,7 @@ import { deleteNamespaces, ensureNamespaces, namespaceNames, processesIn, requir
 import { inParallel } from "./parallel.js";
 import { peerUp } from "./peering.js";
 import { type LabNode, type LabOptions, type LabPlan, namespacesOf, planLab } from "./plan.js";
+import { awaitPlanes } from "./plane.js";
 import { type NodeSubnet, connectPod } from "./pod.js";
 import { identify, stopProcesses } from "./process-record.js";
 import { awaitReachability } from "./reachability.js";
@@ -53,6 +54,9 @@ export async function labUp(options: LabOptions, context: LabContext): Promise<L
   const subnets = await startNodes(runner, lock, plan, context);
   context.report("pods: one behind cni0 on every node");
   await inParallel(plan.nodes, (node) => connectPod(runner, node, subnetOf(subnets, node)));
+  for (const node of await awaitPlanes(plan, context.signal)) {
+    context.report(`${node.namespace} has no data plane of its own; the kernel carries its packets`);
+  }
   await peerUp(runner, plan, subnets, context.signal);
   context.report("waiting until every pod reaches the next");
   await awaitReachability(runner, plan, subnets, context.signal);

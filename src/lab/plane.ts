@@ -4,9 +4,12 @@ import type { Inspection, OpenOptions } from "../dataplane/binding.js";
 import { DataplaneClient } from "../dataplane/client.js";
 import type { Counters } from "../dataplane/counters.js";
 import { RipstopError } from "../lib/errors.js";
-import type { LabNode } from "./plan.js";
+import { inParallel } from "./parallel.js";
+import type { LabNode, LabPlan } from "./plan.js";
+import { waitFor } from "./wait.js";
 
 const DEADLINE_MS = 2000;
+const SETTLE_TIMEOUT_MS = 10_000;
 
 export interface PlaneView {
   readonly pid: number;
@@ -46,4 +49,32 @@ const ABSENT: ReadonlySet<string> = new Set(["DATAPLANE_ABSENT", "DATAPLANE_GONE
 /** The port the data plane chose for one side, e.g. "tap"; null when it has none there. */
 export function portKind(view: PlaneView, side: "overlay" | "underlay"): string | null {
   return view.inspection.ports.find((port) => port.side === side)?.kind ?? null;
+}
+
+/**
+ * Waits until every agent's data plane is what the plan asks for: none for "kernel", a running one with the wanted underlay
+ * port otherwise. With "auto" a node may end without one, because the kernel lacks something: then its name is returned.
+ */
+export async function awaitPlanes(plan: LabPlan, signal?: AbortSignal): Promise<readonly LabNode[]> {
+  const agents = plan.nodes.filter((node) => node.kind === "agent");
+  const late = await inParallel(agents, async (node) => {
+    try {
+      await waitFor(`the data plane of ${node.namespace}`, async () => ((await settled(plan, node)) ? true : null), {
+        timeoutMs: SETTLE_TIMEOUT_MS,
+        ...(signal === undefined ? {} : { signal }),
+        remedy: `see the logs in ${plan.directory}/log and ${node.directory}/run`,
+      });
+      return null;
+    } catch (error) {
+      if (plan.options.dataplane !== "auto" || signal?.aborted === true) throw error;
+      return node;
+    }
+  });
+  return late.filter((node) => node !== null);
+}
+
+async function settled(plan: LabPlan, node: LabNode): Promise<boolean> {
+  const view = await viewPlane(node);
+  if (plan.options.dataplane === "kernel" || plan.options.backend === "host-gw") return view === null;
+  return view?.inspection.running === true && view.opened?.underlayPort === plan.options.underlayPort;
 }

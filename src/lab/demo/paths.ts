@@ -1,0 +1,46 @@
+// The three ways a packet can take in the demo, and how the lab is switched from one to another.
+import { RipstopError } from "../../lib/errors.js";
+import type { LabContext } from "../lab.js";
+import { labUp } from "../lab.js";
+import { DEFAULT_OPTIONS, type LabOptions, type LabPlan } from "../plan.js";
+import { portKind, viewPlane } from "../plane.js";
+
+export interface DemoPath {
+  readonly name: string;
+  readonly dataplane: LabOptions["dataplane"];
+  readonly underlayPort: LabOptions["underlayPort"];
+}
+
+export const KERNEL: DemoPath = { name: "kernel VXLAN", dataplane: "kernel", underlayPort: "auto" };
+export const OURS: DemoPath = { name: "ripstop, auto", dataplane: "auto", underlayPort: "auto" };
+export const OURS_XDP: DemoPath = { name: "ripstop, AF_XDP port", dataplane: "auto", underlayPort: "xdp" };
+export const DEMO_PATHS: readonly DemoPath[] = [KERNEL, OURS, OURS_XDP];
+
+export function demoOptions(path: DemoPath): LabOptions {
+  return { ...DEFAULT_OPTIONS, dataplane: path.dataplane, underlayPort: path.underlayPort };
+}
+
+/** Makes every node carry packets this way, and makes sure of it: a demo that measures the wrong path would lie. */
+export async function switchTo(path: DemoPath, context: LabContext): Promise<LabPlan> {
+  const plan = await labUp(demoOptions(path), { ...context, report: () => undefined });
+  for (const node of plan.nodes) {
+    const view = await viewPlane(node);
+    if (path === KERNEL) {
+      if (view !== null) throw unexpected(node.namespace, "still runs a data plane although the kernel was chosen");
+      continue;
+    }
+    if (view === null || !view.inspection.running) throw unexpected(node.namespace, "has no running data plane");
+    const port = portKind(view, "underlay");
+    if (path.underlayPort !== "auto" && port !== path.underlayPort) {
+      throw unexpected(node.namespace, `has underlay port ${port ?? "none"} instead of ${path.underlayPort}`);
+    }
+  }
+  return plan;
+}
+
+function unexpected(node: string, what: string): RipstopError {
+  return new RipstopError(
+    "DEMO_WRONG_PATH",
+    `${node} ${what}; the agent's log in the lab's folder says why (keep it with --keep); a kernel feature may be missing`,
+  );
+}
