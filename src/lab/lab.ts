@@ -17,10 +17,11 @@ import { identify, stopProcesses } from "./process-record.js";
 import { awaitReachability } from "./reachability.js";
 import { Runner } from "./runner.js";
 import { readState, removeState, writeState } from "./state.js";
-import { prepareStore } from "./store.js";
+import { leaseKernelPeers, prepareStore, releaseKernelPeers } from "./store.js";
 import { buildSwitch, connectNode, finishFramesOnCable, prepareNamespaces } from "./underlay.js";
 
 const GRACE_MS = 3000;
+const NEVER = new AbortController().signal;
 
 export interface LabContext {
   readonly directory: string;
@@ -93,6 +94,7 @@ async function startNodes(
   }
   if (agents.length > 0) {
     await prepareStore(plan);
+    await leaseKernelPeers(plan, context.signal ?? NEVER);
     context.report(
       `agents: ${agents.length}, data plane ${plan.options.dataplane}, underlay port ${plan.options.underlayPort}`,
     );
@@ -135,7 +137,9 @@ async function refuseConflicts(plan: LabPlan, before: LabPlan | null): Promise<v
 /** A smaller or differently made lab: nodes that the new plan lacks, or has as another kind, go first. */
 async function removeSurplus(runner: Runner, before: LabPlan, plan: LabPlan): Promise<void> {
   const surplus = before.nodes.filter((node) => plan.nodes[node.index - 1]?.kind !== node.kind);
-  if (surplus.length > 0) await removeNodes(runner, before, surplus, []);
+  if (surplus.length === 0) return;
+  await removeNodes(runner, before, surplus, []);
+  await releaseKernelPeers(before, surplus, NEVER);
 }
 
 async function removeNodes(
