@@ -92,9 +92,9 @@ async function startNodes(
     await buildKernelPeer(runner, node);
     subnets.set(node, kernelPeerSubnet(node));
   }
+  await prepareStore(plan);
+  await leaseKernelPeers(plan, context.signal ?? NEVER);
   if (agents.length > 0) {
-    await prepareStore(plan);
-    await leaseKernelPeers(plan, context.signal ?? NEVER);
     context.report(
       `agents: ${agents.length}, data plane ${plan.options.dataplane}, underlay port ${plan.options.underlayPort}`,
     );
