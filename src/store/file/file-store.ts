@@ -2,7 +2,7 @@
 // the records. Agents in different processes share it; changes are seen by inotify and, should that fail, by looking.
 import { type FSWatcher, readFileSync, watch } from "node:fs";
 import { mkdir, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { encodeSubnetKey } from "../../lease/codec.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { type Clock, systemClock } from "../../lib/clock.js";
@@ -185,13 +185,14 @@ export class FileStore implements Store {
     while (!signal.aborted) {
       // A new watch each time, set before reading: nothing is missed, also when the directory itself was replaced.
       const round = new AbortController();
-      const watcher = await watchDirectory(directory, () => round.abort());
+      // The parent first: it tells when a missing directory is created.
+      const watchers = [dirname(directory), directory].map((path) => watchDirectory(path, () => round.abort()));
       try {
         yield;
         const waitMs = Math.min(this.#pollMs, Math.max(0, wakeAt() - this.#clock.nowMs()));
         await this.#clock.sleep(waitMs, AbortSignal.any([signal, round.signal]));
       } finally {
-        watcher?.close();
+        for (const watcher of watchers) watcher?.close();
       }
     }
   }
@@ -224,7 +225,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 }
 
 /** Null when the kernel grants no watch or the directory is missing: then polling has to do. */
-async function watchDirectory(directory: string, onChange: () => void): Promise<FSWatcher | null> {
+function watchDirectory(directory: string, onChange: () => void): FSWatcher | null {
   try {
     const watcher = watch(directory, { persistent: false }, onChange);
     watcher.on("error", onChange);
