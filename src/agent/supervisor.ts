@@ -38,6 +38,8 @@ export interface SupervisorOptions {
 
 export interface DesiredDataplane {
   readonly options: OpenOptions;
+  /** The devices it is opened on, as they are now; another one means: open again. */
+  readonly incarnation: string;
   /** In the flat form of codec.ts; null: no table yet. */
   readonly table: Uint8Array | null;
 }
@@ -59,7 +61,7 @@ export class Supervisor {
   readonly #backoff = new Backoff({ initialMs: 100, maxMs: 30_000 });
   #desired: DesiredDataplane;
   #client: DataplaneClient | null = null;
-  #opened: OpenOptions | null = null;
+  #opened: Pick<DesiredDataplane, "options" | "incarnation"> | null = null;
   #applied: Uint8Array | null = null;
   #refused: string | null = null;
   #silentSince: number | null = null;
@@ -123,10 +125,13 @@ export class Supervisor {
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
-    const { options, table } = this.#desired;
+    const { options, incarnation, table } = this.#desired;
     const client = this.#client ?? (await this.#attach(signal));
     try {
-      if (this.#opened === null || !sameOpenOptions(this.#opened, options)) await this.#reopen(client, options);
+      const opened = this.#opened;
+      if (opened === null || opened.incarnation !== incarnation || !sameOpenOptions(opened.options, options)) {
+        await this.#reopen(client, options, incarnation);
+      }
       const refused = table === null || table === this.#applied ? this.#refused : await this.#apply(client, table);
       const { running } = await client.inspect();
       if (!running) {
@@ -157,22 +162,22 @@ export class Supervisor {
     return this.#refused;
   }
 
-  async #reopen(client: DataplaneClient, options: OpenOptions): Promise<void> {
+  async #reopen(client: DataplaneClient, options: OpenOptions, incarnation: string): Promise<void> {
     if (this.#opened !== null) {
-      this.#logger.info("data plane is reopened with other options", { options });
+      this.#logger.info("data plane is reopened", { options, reason: incarnation });
       await client.close();
     }
     this.#opened = null;
     this.#applied = null;
-    await client.open(options);
-    this.#opened = options;
+    await client.open(options, incarnation);
+    this.#opened = { options, incarnation };
   }
 
   async #attach(signal: AbortSignal): Promise<DataplaneClient> {
     const client = await this.#connectOrLaunch(signal);
     try {
       const hello = await client.hello("control");
-      this.#opened = hello.opened;
+      this.#opened = hello.opened === null ? null : { options: hello.opened, incarnation: hello.incarnation };
       this.#applied = null;
       this.#client = client;
       this.#update({ pid: hello.pid, version: hello.version, adopted: hello.opened !== null });

@@ -78,8 +78,9 @@ export class DataplaneClient {
     return this.#call(helloResultSchema, { method: "hello", role });
   }
 
-  async open(options: OpenOptions): Promise<void> {
-    await this.#request({ method: "open", options }, OPEN_DEADLINE_MS);
+  /** `incarnation` names the devices as they are now; hello() gives it back to whoever may want to adopt. */
+  async open(options: OpenOptions, incarnation: string): Promise<void> {
+    await this.#request({ method: "open", options, incarnation }, OPEN_DEADLINE_MS);
   }
 
   async apply(table: Uint8Array): Promise<void> {

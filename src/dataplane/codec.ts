@@ -79,6 +79,13 @@ export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, 
   return bytes;
 }
 
+/** The same table under another version number. */
+export function withVersion(table: Uint8Array, version: bigint): Uint8Array {
+  const copy = table.slice();
+  new DataView(copy.buffer).setBigUint64(HEADER.version, version, true);
+  return copy;
+}
+
 function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, nextHop: NextHop | undefined): void {
   view.setUint32(at + PEER.id, peer.id, true);
   view.setUint8(at + PEER.flags, nextHop === undefined ? 0 : PEER_RESOLVED);

@@ -24,6 +24,7 @@ export const requestSchema = z.discriminatedUnion("method", [
     v: z.literal(PROTOCOL_VERSION),
     id,
     method: z.literal("open"),
+    incarnation: z.string().max(500),
     options: z.record(z.string(), z.unknown()),
   }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("apply"), table: base64 }),
@@ -58,6 +59,8 @@ export const helloResultSchema = z.object({
   pid: z.int().positive(),
   /** What is open, so that a new agent can tell whether it may adopt it; null: nothing. */
   opened: openOptionsSchema.nullable(),
+  /** What the client that opened it called the devices it was opened on; "" when nothing is open. */
+  incarnation: z.string(),
 });
 export type HelloResult = z.infer<typeof helloResultSchema>;
 

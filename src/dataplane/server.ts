@@ -37,6 +37,7 @@ export class DataplaneServer {
   #control: Socket | null = null;
   #binding: Binding | null = null;
   #dataplane: Dataplane | null = null;
+  #incarnation = "";
 
   /** `load` is called at the first open, so that a process without a usable addon can still say why. */
   constructor(load: () => Binding, events: ServerEvents) {
@@ -125,7 +126,7 @@ export class DataplaneServer {
       case "hello":
         return this.#hello(socket, request.role);
       case "open":
-        return this.#open(request.options);
+        return this.#open(request.options, request.incarnation);
       case "apply":
         this.#opened().apply(request.table);
         return null;
@@ -154,14 +155,16 @@ export class DataplaneServer {
       version: ripstopVersion(),
       pid: process.pid,
       opened: (this.#dataplane?.options as HelloResult["opened"]) ?? null,
+      incarnation: this.#incarnation,
     };
   }
 
-  #open(options: unknown): null {
+  #open(options: unknown, incarnation: string): null {
     if (this.#dataplane !== null)
       throw new RipstopError("ALREADY_OPEN", "the data plane is open; close it before opening it with other options");
     this.#binding ??= this.#load();
     this.#dataplane = Dataplane.open(this.#binding, options);
+    this.#incarnation = incarnation;
     this.#events.onEvent("data plane opened", { options: this.#dataplane.options });
     return null;
   }
@@ -175,6 +178,7 @@ export class DataplaneServer {
     if (this.#dataplane === null) return;
     this.#dataplane.close();
     this.#dataplane = null;
+    this.#incarnation = "";
     this.#events.onEvent("data plane closed", {});
   }
 }

@@ -9,6 +9,7 @@ export const LOG_FIELDS = {
   configuration: "the options in force, without secrets",
   count: "how many",
   dataplanePid: "process id of the data plane",
+  detail: "further facts, as the part that speaks gives them",
   device: "network device of the overlay",
   durationMs: "how long it took, in milliseconds",
   error: "what failed: code, message, op, errno",

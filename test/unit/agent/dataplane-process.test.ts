@@ -51,7 +51,7 @@ function supervise(addon = join(folder, "addon.cjs")): Supervisor {
   });
   return new Supervisor(
     { socketPath, launch, clock: systemClock, logger: silentLogger(), deadlineMs: 300, hangMs: 700 },
-    { options: openOptions(), table: null },
+    { options: openOptions(), incarnation: "", table: null },
   );
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { LaunchedProcess } from "../../../src/agent/dataplane-process.js";
-import { type DataplaneState, Supervisor } from "../../../src/agent/supervisor.js";
+import { type DataplaneState, type DesiredDataplane, Supervisor } from "../../../src/agent/supervisor.js";
 import { DataplaneServer } from "../../../src/dataplane/server.js";
 import { systemClock } from "../../../src/lib/clock.js";
 import { silentLogger } from "../../../src/observe/logger.js";
@@ -55,7 +55,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function supervise(desired = { options: openOptions(), table: table(1) as Uint8Array | null }): Supervisor {
+function wish(version: number, incarnation = "eth0 2", options = openOptions()): DesiredDataplane {
+  return { options, incarnation, table: table(version) };
+}
+
+function supervise(desired = wish(1)): Supervisor {
   return new Supervisor(
     { socketPath: host.socketPath, launch: host.launch, clock: systemClock, logger: silentLogger(), deadlineMs: 500 },
     desired,
@@ -103,7 +107,7 @@ test("a running data plane with the wanted options is adopted: neither started n
   await Promise.all(running);
   assert.equal(host.binding.opened[0]?.closed, 0, "the agent's end leaves the data plane running");
   stop = new AbortController();
-  const state = await until(run(supervise({ options: openOptions(), table: table(2) })), isRunning);
+  const state = await until(run(supervise(wish(2))), isRunning);
   assert.equal(state.adopted, true);
   assert.equal(host.launches, 1);
   assert.equal(host.binding.opened.length, 1);
@@ -116,16 +120,24 @@ test("a running data plane with the wanted options is adopted: neither started n
 test("other options reopen the data plane in the same process", async () => {
   const supervisor = run(supervise());
   await until(supervisor, isRunning);
-  supervisor.want({ options: openOptions({ underlayPort: "packet" }), table: table(1) });
+  supervisor.want(wish(1, "eth0 2", openOptions({ underlayPort: "packet" })));
   await condition(() => host.binding.opened[1]?.tables.length === 1);
   assert.equal(host.binding.opened[0]?.closed, 1);
   assert.equal(host.launches, 1);
 });
 
+test("a device that was made again reopens the data plane, options unchanged", async () => {
+  const supervisor = run(supervise());
+  await until(supervisor, isRunning);
+  supervisor.want(wish(1, "eth0 7"));
+  await condition(() => host.binding.opened[1]?.tables.length === 1);
+  assert.equal(host.binding.opened[0]?.closed, 1);
+});
+
 test("only the newest table of a burst needs to arrive, and it does", async () => {
   const supervisor = run(supervise());
   await until(supervisor, isRunning);
-  for (let version = 2; version <= 200; version++) supervisor.want({ options: openOptions(), table: table(version) });
+  for (let version = 2; version <= 200; version++) supervisor.want(wish(version));
   await condition(() => host.binding.opened[0]?.tables.at(-1)?.[8] === 200);
   assert.ok((host.binding.opened[0]?.tables.length ?? 0) < 200);
 });
@@ -172,11 +184,11 @@ test("a refused table keeps the one before and says so, while packets go on", as
   const native = host.binding.opened[0];
   assert.ok(native);
   native.refuse = { code: "TABLE_INVALID", errno: 0, op: "apply", detail: "peer 3" };
-  supervisor.want({ options: openOptions(), table: table(2) });
+  supervisor.want(wish(2));
   const state = await until(supervisor, (now) => now.reason !== null);
   assert.equal(state.phase, "running");
   assert.match(state.reason ?? "", /peer 3/);
   native.refuse = null;
-  supervisor.want({ options: openOptions(), table: table(3) });
+  supervisor.want(wish(3));
   await until(supervisor, (now) => now.reason === null);
 });

@@ -72,7 +72,7 @@ test("the socket is readable and writable for its owner only", () => {
 test("a controlling client opens, applies, reads and closes", async () => {
   const agent = await client();
   assert.equal((await agent.hello("control")).opened, null);
-  await agent.open(openOptions({ vni: 7 }));
+  await agent.open(openOptions({ vni: 7 }), "eth0 2");
   assert.deepEqual((await agent.hello("control")).opened, openOptions({ vni: 7 }));
   const table = Uint8Array.from({ length: 1_000_000 }, (_, i) => i & 0xff);
   await agent.apply(table);
@@ -87,7 +87,7 @@ test("a controlling client opens, applies, reads and closes", async () => {
 
 test("a second client may look but not touch", async () => {
   const agent = await client("control");
-  await agent.open(openOptions());
+  await agent.open(openOptions(), "eth0 2");
   const status = await client("observe");
   assert.equal((await status.inspect()).running, true);
   assert.equal((await status.counters()).encap.rxPackets, 1n);
@@ -98,7 +98,7 @@ test("a second client may look but not touch", async () => {
 
 test("when the controlling client goes, the data plane stays and the next client may take over", async () => {
   const first = await client("control");
-  await first.open(openOptions());
+  await first.open(openOptions(), "eth0 2");
   first.disconnect();
   const second = await client();
   await assert.doesNotReject(async () => {
@@ -111,23 +111,31 @@ test("when the controlling client goes, the data plane stays and the next client
       }
     }
   });
-  assert.deepEqual((await second.hello("control")).opened, openOptions());
+  const { opened, incarnation } = await second.hello("control");
+  assert.deepEqual({ opened, incarnation }, { opened: openOptions(), incarnation: "eth0 2" });
   assert.equal(binding.opened[0]?.closed, 0);
 });
 
 test("opening twice is refused and what cannot be opened says why", async () => {
   const agent = await client("control");
   binding.refuse = { code: "TAP_OPEN_FAILED", errno: 1, op: "ioctl(TUNSETIFF)", detail: "" };
-  await assert.rejects(agent.open(openOptions()), { code: "TAP_OPEN_FAILED", errno: 1, message: /CAP_NET_ADMIN/ });
-  await assert.rejects(agent.open(openOptions({ vni: -1 })), { code: "OPEN_OPTIONS_INVALID", message: /vni \(-1\)/ });
+  await assert.rejects(agent.open(openOptions(), "eth0 2"), {
+    code: "TAP_OPEN_FAILED",
+    errno: 1,
+    message: /CAP_NET_ADMIN/,
+  });
+  await assert.rejects(agent.open(openOptions({ vni: -1 }), "eth0 2"), {
+    code: "OPEN_OPTIONS_INVALID",
+    message: /vni \(-1\)/,
+  });
   binding.refuse = null;
-  await agent.open(openOptions());
-  await assert.rejects(agent.open(openOptions()), { code: "ALREADY_OPEN" });
+  await agent.open(openOptions(), "eth0 2");
+  await assert.rejects(agent.open(openOptions(), "eth0 2"), { code: "ALREADY_OPEN" });
 });
 
 test("shutdown closes the data plane and tells the process", async () => {
   const agent = await client("control");
-  await agent.open(openOptions());
+  await agent.open(openOptions(), "eth0 2");
   const ended = agent.shutdown();
   await assert.doesNotReject(async () => {
     while (shutdowns === 0) await new Promise(setImmediate);
@@ -190,6 +198,7 @@ test("no request, however malformed, stops the server from serving others", asyn
       v: fc.constant(1),
       id: fc.nat(),
       method: fc.constant("open"),
+      incarnation: fc.string(),
       options: fc.dictionary(fc.string(), fc.jsonValue()),
     }),
   );

@@ -1,0 +1,26 @@
+// Which capabilities this process holds, so that a start without them ends in one sentence and not half-way through.
+// Reads /proc/self/status; changes nothing.
+import { readFileSync } from "node:fs";
+import { RipstopError } from "../lib/errors.js";
+
+/** Bit numbers of capabilities(7). */
+const CAPABILITY = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const;
+export type Capability = keyof typeof CAPABILITY;
+
+export function effectiveCapabilities(status = readFileSync("/proc/self/status", "utf8")): ReadonlySet<Capability> {
+  const bits = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+  const names = Object.keys(CAPABILITY) as Capability[];
+  return new Set(names.filter((name) => ((bits >> BigInt(CAPABILITY[name])) & 1n) === 1n));
+}
+
+/** Throws CAPABILITY_MISSING, naming every one that is missing for what was asked. */
+export function requireCapabilities(userspace: boolean, held = effectiveCapabilities()): void {
+  const wanted: Capability[] = userspace ? ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"] : ["CAP_NET_ADMIN"];
+  // Before Linux 5.8, and for whoever has it, CAP_SYS_ADMIN stands for CAP_BPF.
+  const missing = wanted.filter((name) => !held.has(name) && !(name === "CAP_BPF" && held.has("CAP_SYS_ADMIN")));
+  if (missing.length === 0) return;
+  throw new RipstopError(
+    "CAPABILITY_MISSING",
+    `the agent lacks ${missing.join(", ")}; run it as root, or grant ${missing.length === 1 ? "it" : "them"} (systemd: AmbientCapabilities, Kubernetes: capabilities.add)`,
+  );
+}

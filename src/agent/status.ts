@@ -1,0 +1,58 @@
+// What an agent says of itself: served on its socket to `ripstop status`, and kept as a file for the time after its death.
+// The schema is the contract; fields may be added, never renamed.
+import { z } from "zod";
+
+export const conditionSchema = z.enum(["starting", "ok", "degraded", "stopping"]);
+export type Condition = z.infer<typeof conditionSchema>;
+
+const peerSchema = z.object({
+  lease: z.string(),
+  prefix: z.string(),
+  publicIp: z.string(),
+  vtepMac: z.string().nullable(),
+  direct: z.boolean(),
+});
+
+export const agentStatusSchema = z.object({
+  version: z.string(),
+  pid: z.int(),
+  startedAt: z.string(),
+  condition: conditionSchema,
+  /** Why it is not "ok"; empty when it is. */
+  reasons: z.array(z.string()),
+  store: z.object({
+    kind: z.string(),
+    connected: z.boolean(),
+    lastSyncAgeMs: z.number().nullable(),
+    detail: z.string(),
+  }),
+  network: z
+    .object({
+      backend: z.string(),
+      subnet: z.string().nullable(),
+      ipv6Subnet: z.string().nullable(),
+      externalInterface: z.string(),
+      publicIp: z.string().nullable(),
+      publicIpv6: z.string().nullable(),
+      devices: z.array(z.string()),
+      mtu: z.int(),
+      subnetFile: z.string(),
+    })
+    .nullable(),
+  dataplane: z.object({
+    mode: z.enum(["auto", "kernel", "userspace"]),
+    /** "off": nobody wants one, or the backend cannot be carried. */
+    phase: z.enum(["off", "starting", "running", "unavailable", "waiting"]),
+    reason: z.string().nullable(),
+    pid: z.int().nullable(),
+    version: z.string().nullable(),
+    restarts: z.int(),
+  }),
+  peers: z.array(peerSchema),
+  /** Leases that could not be used, each for its own reason. */
+  refused: z.array(z.object({ key: z.string(), reason: z.string() })),
+  /** Kernel objects that could not be made as wanted in the last pass. */
+  kernelFailures: z.array(z.object({ object: z.string(), message: z.string() })),
+});
+export type AgentStatus = z.infer<typeof agentStatusSchema>;
+export type PeerStatus = AgentStatus["peers"][number];
