@@ -1,32 +1,35 @@
 // The agent: takes a lease, programs the kernel, keeps a data plane, and goes on doing so until it is told to stop. Starts its
 // parts in order and stops them in reverse. A start that fails undoes what it did; the end of an agent that ran undoes
 // nothing: device, routes, lease and data plane stay, so that its restart costs no packet.
-import { chooseDataPlane, type DataPlaneChoice, type NetworkConfig, parseNetworkConfig } from "../config/network-config.js";
+import { chooseDataPlane, type DataPlaneChoice, parseNetworkConfig } from "../config/network-config.js";
 import { type AgentOptions, redactOptions } from "../config/options.js";
-import { DataplaneClient } from "../dataplane/client.js";
-import type { Lease } from "../lease/lease.js";
+import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
 import { ripstopVersion } from "../lib/version.js";
-import type { LeaseSnapshot } from "../store/store.js";
+import type { NodeIdentity } from "../subnet/lease-claim.js";
+import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
+import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { type LocalSnapshot, readLocalSnapshot, writeLocalSnapshot } from "./local-snapshot.js";
 import type { AgentParts } from "./parts.js";
 import { requireCapabilities } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
-import { Session } from "./session.js";
+import { Session, type SessionOptions } from "./session.js";
 import type { StatusBoard } from "./status-board.js";
-import { Supervisor } from "./supervisor.js";
+import type { Supervisor } from "./supervisor.js";
 
 /** How long a start waits for the store before it goes on with what this node remembers. */
 const STORE_PATIENCE_MS = 3_000;
 const STORE_RETRY_MS = 1_000;
+/** A new lease is given back within this time when the start fails. */
+const UNDO_MS = 2_000;
 
-/** What a start brought about, for the loops that follow. */
+/** What a start brought about, for everything that follows. */
 interface Started {
-  readonly network: NetworkConfig;
   readonly networkText: string;
-  readonly choice: DataPlaneChoice;
+  readonly given: SessionOptions;
+  readonly subnets: SubnetManager;
   readonly session: Session;
   readonly lease: Lease;
   readonly supervisor: Supervisor | null;
@@ -38,7 +41,7 @@ export class Agent {
   readonly #paths: RunPaths;
   readonly #board: StatusBoard;
   readonly #snapshotPath: string;
-  #supervisor: Supervisor | null = null;
+  #peers: ReadonlyMap<string, Lease> = new Map();
 
   constructor(options: AgentOptions, parts: AgentParts, paths: RunPaths, board: StatusBoard) {
     this.#options = options;
@@ -61,30 +64,30 @@ export class Agent {
     }
     undo.keep();
     this.#board.ready();
-    logger.info("ready", { lease: describeLease(started.lease), mode: started.choice.mode });
+    logger.info("ready", { lease: started.lease.key, mode: started.given.choice.mode });
     await this.#serve(started, signal);
-    logger.info("stopping; the overlay goes on without the agent");
+    logger.info("stopped; the overlay goes on without the agent");
   }
 
   async #start(undo: Teardown, signal: AbortSignal): Promise<Started> {
-    const { logger } = this.#parts;
-    logger.info("starting", { version: ripstopVersion(), configuration: redactOptions(this.#options) });
+    const parts = this.#parts;
+    parts.logger.info("starting", { version: ripstopVersion(), configuration: redactOptions(this.#options) });
     const remembered = await readLocalSnapshot(this.#snapshotPath);
     const networkText = await this.#networkText(remembered, signal);
-    const network = parseNetworkConfig(networkText, { allocates: this.#parts.store.kind !== "kube" });
-    for (const warning of network.warnings) logger.warn("network configuration", { reason: warning });
+    const network = parseNetworkConfig(networkText, { allocates: parts.store.kind !== "kube" });
+    for (const warning of network.warnings) parts.logger.warn("network configuration", { reason: warning });
     const choice = chooseDataPlane(this.#options.dataPlane, network.dataPlane);
     requireCapabilities(choice.mode === "userspace");
+    const given: SessionOptions = { options: this.#options, network, choice, parts };
+    const session = await Session.make(given);
     await this.#undoDevices(undo);
-    const previousAttrs = remembered?.own.attrs ?? null;
-    const session = await Session.make({ options: this.#options, network, choice, parts: this.#parts, previousAttrs });
-    undo.add(() => session.close());
-    const { lease, snapshot } = await this.#lease(session, remembered, undo, signal);
-    this.#board.session(session, network);
-    await session.start(lease, snapshot);
-    const supervisor = await this.#startDataplane(session, choice, undo, signal);
-    await this.#writeSubnetEnv(network, session, lease);
-    return { network, networkText, choice, session, lease, supervisor };
+    const subnets = await this.#subnetManager(given);
+    const lease = await this.#lease(session, subnets, remembered, undo, signal);
+    this.#board.session(session);
+    await session.start(lease, this.#peers);
+    const supervisor = await this.#dataplane(session, choice, undo, signal);
+    await this.#writeSubnetEnv(given, session, lease);
+    return { networkText, given, subnets, session, lease, supervisor };
   }
 
   /** The network configuration from the store, or the remembered one when the store does not answer in time. */
@@ -97,7 +100,6 @@ export class Agent {
         return await store.readNetworkConfig(AbortSignal.any([signal, AbortSignal.timeout(STORE_PATIENCE_MS)]));
       } catch (error) {
         if (remembered !== null && clock.nowMs() >= patience) {
-          this.#board.fromSnapshot(true);
           logger.warn("the store is away; starting from what this node remembers", { error, file: this.#snapshotPath });
           return remembered.networkConfig;
         }
@@ -110,122 +112,169 @@ export class Agent {
     throw new RipstopError("START_INTERRUPTED", "stopped while waiting for the network configuration", { exitCode: 0 });
   }
 
+  async #subnetManager({ network, parts, options }: SessionOptions): Promise<SubnetManager> {
+    const log = parts.logger.part("subnet");
+    return new SubnetManager({
+      store: parts.store,
+      ranges: { range: network.range, ipv6Range: network.ipv6Range },
+      previous: await readSubnetEnv(options.subnetFile),
+      renewMarginMs: options.renewMarginMs,
+      clock: parts.clock,
+      report: (event) => {
+        const { kind, ...detail } = event;
+        if (kind === "renewed" || kind === "acquired" || kind === "store-recovered")
+          log.info(kind, { detail: plain(detail) });
+        else log.warn(kind, { detail: plain(detail) });
+      },
+    });
+  }
+
+  /** Our lease from the store; or, when the store does not answer in time, the remembered one with its peers. */
   async #lease(
     session: Session,
+    subnets: SubnetManager,
     remembered: LocalSnapshot | null,
     undo: Teardown,
     signal: AbortSignal,
-  ): Promise<{ lease: Lease; snapshot: LeaseSnapshot }> {
-    const { leases, store, logger } = this.#parts;
+  ): Promise<Lease> {
+    const { store, logger } = this.#parts;
+    const identity = identityOf(session);
+    const attrsFor = (previous: LeaseAttrs | null) => session.leaseAttrs(previous ?? remembered?.own.attrs ?? null);
     const patience = remembered === null ? signal : AbortSignal.any([signal, AbortSignal.timeout(STORE_PATIENCE_MS)]);
     try {
-      const { lease, fresh } = await leases.acquire(session.backend.attrs(), patience);
-      if (fresh) undo.add(() => leases.release(lease, AbortSignal.timeout(STORE_PATIENCE_MS)));
-      const snapshot = await store.listLeases(patience);
-      this.#board.fromSnapshot(false);
-      return { lease, snapshot };
+      const before = new Set((await store.listLeases(patience)).leases.keys());
+      const lease = await subnets.acquire(identity, attrsFor, patience);
+      if (!before.has(lease.key)) undo.add(() => store.deleteLease(lease, AbortSignal.timeout(UNDO_MS)));
+      this.#peers = (await store.listLeases(patience)).leases;
+      return lease;
     } catch (error) {
-      if (remembered === null || signal.aborted || !patience.aborted) throw error;
+      if (remembered === null || signal.aborted) throw error;
+      logger.warn("the store is away; starting from the remembered leases", { error, count: remembered.leases.size });
+      await session.leaseAttrs(remembered.own.attrs);
+      subnets.adopt(remembered.own, identity);
+      this.#peers = remembered.leases;
       this.#board.fromSnapshot(true);
-      logger.warn("the store is away; starting from the remembered leases", { error, peers: remembered.leases.size - 1 });
-      return { lease: remembered.own, snapshot: { leases: remembered.leases, quarantined: [] } };
+      return remembered.own;
     }
   }
 
   /** Tunnel devices that a failed start made are removed again; those that were there before stay. */
   async #undoDevices(undo: Teardown): Promise<void> {
     const { host } = this.#parts;
-    const tunnels = async () => (await host.links()).filter(({ name, kind }) => kind !== "" && name.startsWith("flannel"));
+    const tunnels = async () =>
+      (await host.links()).filter(({ name, kind }) => kind !== "" && name.startsWith("flannel"));
     const before = new Set((await tunnels()).map(({ name }) => name));
     undo.add(async () => {
       for (const { name } of await tunnels()) if (!before.has(name)) await host.deleteLink(name);
     });
   }
 
-  async #startDataplane(session: Session, choice: DataPlaneChoice, undo: Teardown, signal: AbortSignal) {
+  async #dataplane(session: Session, choice: DataPlaneChoice, undo: Teardown, signal: AbortSignal) {
     const desired = session.desired.current;
-    if (choice.mode === "kernel" || desired === undefined) {
-      await this.#retireDataplane();
-      if (choice.mode !== "userspace") return null;
+    if (choice.mode === "userspace" && desired === undefined) {
       throw new RipstopError(
         "DATAPLANE_UNSUITABLE",
-        `backend ${session.backend.type} is not carried in user space; use --dataplane=auto, or the vxlan or udp backend`,
+        `the ${session.backend.type} backend is not carried in user space; use --dataplane=auto, or the vxlan backend`,
       );
     }
-    const supervisor = new Supervisor(
-      { socketPath: this.#paths.dataplaneSocket, launch: this.#parts.launch, clock: this.#parts.clock, logger: this.#parts.logger },
-      desired,
-    );
-    this.#supervisor = supervisor;
-    this.#board.dataplane(supervisor.state);
-    if (choice.mode === "userspace") {
-      undo.add(() => supervisor.shutdown());
-      await supervisor.start(signal).catch((error: unknown) => {
-        throw demanded(error);
-      });
+    if (choice.mode === "kernel" || desired === undefined) {
+      this.#board.dataplane(choice.mode, null);
+      await retireDataplane(this.#paths.dataplaneSocket, this.#parts.logger);
+      return null;
     }
+    const supervisor = await startDataplane(choice.mode, desired, this.#paths, this.#parts, undo, signal);
+    this.#board.dataplane(choice.mode, supervisor.state);
     return supervisor;
   }
 
-  /** A data plane that an earlier agent left running, while this one shall have none. */
-  async #retireDataplane(): Promise<void> {
-    const path = this.#paths.dataplaneSocket;
-    const client = await DataplaneClient.connect(path, { deadlineMs: 500 }).catch(() => null);
-    if (client === null) return;
-    await client.hello("control");
-    await client.shutdown();
-    this.#parts.logger.info("ended a data plane that is not wanted any more");
-  }
-
-  async #writeSubnetEnv(network: NetworkConfig, session: Session, lease: Lease): Promise<void> {
-    const { subnetFile, ipMasq } = this.#options;
-    await writeSubnetEnv(subnetFile, {
+  async #writeSubnetEnv({ network, options }: SessionOptions, session: Session, lease: Lease): Promise<void> {
+    await writeSubnetEnv(options.subnetFile, {
       network: network.network,
       ipv6Network: network.ipv6Network,
       subnet: lease.subnet,
       ipv6Subnet: lease.ipv6Subnet,
-      mtu: session.backend.mtu,
-      ipMasq,
+      mtu: session.overlay?.mtu ?? session.external.mtu,
+      ipMasq: options.ipMasq,
     });
   }
 
   /** Everything that goes on at the same time, session after session. */
-  async #serve(first: Started, signal: AbortSignal): Promise<void> {
-    const { parts } = { parts: this.#parts };
-    const supervising = first.supervisor?.run(signal);
-    let { session, lease } = first;
-    let snapshot: LeaseSnapshot | null = null;
+  async #serve(started: Started, signal: AbortSignal): Promise<void> {
+    const { subnets, supervisor } = started;
+    let { session } = started;
+    const background = [
+      subnets.run(signal),
+      supervisor?.run(signal),
+      this.#followPeers(() => session, started, signal),
+    ];
     while (!signal.aborted) {
       const over = new AbortController();
-      const both = AbortSignal.any([signal, over.signal]);
-      const tasks = [
-        this.#followLeases(session, first, both, (latest) => {
-          snapshot = latest;
-        }),
-        this.#followDesired(session, both),
-      ];
-      const why = await Promise.race([session.run(both), this.#holdLease(session, lease, first, both)]);
+      const wishes = this.#followDesired(session, supervisor, AbortSignal.any([signal, over.signal]));
+      const why = await session.run(signal);
       over.abort();
-      await Promise.all(tasks);
-      await session.close();
-      if (signal.aborted || why === null) break;
-      parts.logger.warn("the overlay is set up anew", { reason: typeof why === "string" ? why : describeLease(why) });
-      if (typeof why !== "string") lease = why;
-      session = await this.#nextSession(first, session, lease, snapshot, signal);
+      await wishes;
+      if (why !== null) session = await this.#nextSession(started, session, why, signal);
     }
-    await supervising;
+    this.#board.stopping();
+    await Promise.all(background);
+  }
+
+  async #followPeers(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {
+    for await (const { peers } of started.subnets.peers(signal)) {
+      this.#peers = peers;
+      this.#board.fromSnapshot(false);
+      session().update(peers);
+      await this.#remember(started, peers);
+    }
+  }
+
+  /** What a start without the store needs; that it cannot be written is worth a line, not the overlay. */
+  async #remember({ networkText, subnets, lease }: Started, leases: ReadonlyMap<string, Lease>): Promise<void> {
+    const own = subnets.own ?? lease;
+    try {
+      await writeLocalSnapshot(this.#snapshotPath, { networkConfig: networkText, own, leases });
+    } catch (error) {
+      this.#parts.logger.warn("cannot write the local snapshot; a start without the store would have no peers", {
+        error,
+        file: this.#snapshotPath,
+      });
+    }
+  }
+
+  async #followDesired(session: Session, supervisor: Supervisor | null, signal: AbortSignal): Promise<void> {
+    for await (const desired of session.desired.follow(signal)) supervisor?.want(desired);
+  }
+
+  /** The external interface is another: what we publish and the device follow it. Waits until that works. */
+  async #nextSession(started: Started, last: Session, why: string, signal: AbortSignal): Promise<Session> {
+    const { clock, logger } = this.#parts;
+    logger.warn("the external interface changed", { reason: why });
+    while (!signal.aborted) {
+      try {
+        const next = await Session.make(started.given);
+        const own = started.subnets.own ?? started.lease;
+        const attrs = await next.leaseAttrs(own.attrs);
+        started.subnets.announce(identityOf(next), attrs);
+        await next.start({ ...own, attrs }, this.#peers);
+        this.#board.session(next);
+        await this.#writeSubnetEnv(started.given, next, own);
+        return next;
+      } catch (error) {
+        logger.warn("cannot set the overlay up on the external interface; trying again", { error });
+        await clock.sleep(STORE_RETRY_MS, signal);
+      }
+    }
+    return last;
   }
 }
 
-function demanded(error: unknown): unknown {
-  if (!(error instanceof RipstopError)) return error;
-  return new RipstopError(error.code, `--dataplane=userspace cannot be had: ${error.message}; --dataplane=auto goes on with the kernel's VXLAN meanwhile`, {
-    ...(error.op === undefined ? {} : { op: error.op }),
-    ...(error.errno === undefined ? {} : { errno: error.errno }),
-    cause: error,
-  });
+function identityOf({ external }: Session): NodeIdentity {
+  return { publicIp: external.publicIp, publicIpv6: external.publicIpv6 };
 }
 
-export function describeLease({ subnet, ipv6Subnet, key }: Lease): string {
-  return subnet === null && ipv6Subnet === null ? key : key;
+/** Leases carry bigints, which JSON does not. */
+function plain(detail: object): object {
+  return JSON.parse(
+    JSON.stringify(detail, (_key, value: unknown) => (typeof value === "bigint" ? value.toString() : value)),
+  ) as object;
 }

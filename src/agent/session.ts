@@ -1,26 +1,41 @@
 // One external interface, one backend, one lease: from making the backend until one of them is no longer true. Then the agent
-// begins another session; the overlay device, the kernel's tables and the data plane stay in place between the two.
-import type { Backend } from "../backend/backend.js";
+// begins another session; the overlay device, the kernel's tables and the data plane stay in place between the two. One loop
+// compares and corrects; leases, kernel events and time only say when. Never two passes at once.
+import type { Backend, Overlay, RefusedPeer } from "../backend/backend.js";
 import type { DataPlaneChoice, NetworkConfig } from "../config/network-config.js";
 import type { AgentOptions } from "../config/options.js";
 import type { OpenOptions } from "../dataplane/binding.js";
 import { encodePeerTable, withVersion } from "../dataplane/codec.js";
-import type { PeerTable } from "../dataplane/peer-table.js";
+import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
 import { type ExternalInterface, listHost, selectExternalInterface } from "../host/external-interface.js";
+import type { HostFailure, ReconcileReport } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { Latest } from "../lib/latest.js";
-import type { LeaseSnapshot } from "../store/store.js";
-import { NextHops } from "./next-hops.js";
+import { Trigger } from "../lib/trigger.js";
 import type { AgentParts } from "./parts.js";
 import type { DesiredDataplane } from "./supervisor.js";
+
+/** A burst of kernel events costs one pass. */
+const DEBOUNCE_MS = 50;
+/** Everything is compared at least this often. */
+const PERIOD_MS = 10_000;
+/** Next hops are asked for again: what the kernel learns elsewhere changes without a word to us. */
+const NEXT_HOP_MS = 5_000;
 
 export interface SessionOptions {
   readonly options: AgentOptions;
   readonly network: NetworkConfig;
   readonly choice: DataPlaneChoice;
   readonly parts: AgentParts;
-  /** What our lease said before, whose VTEP MAC is kept. */
-  readonly previousAttrs: LeaseAttrs | null;
+}
+
+/** What the last pass found, for status. */
+export interface SessionReport {
+  readonly table: PeerTable | null;
+  readonly refused: readonly RefusedPeer[];
+  readonly failures: readonly HostFailure[];
+  /** Why the last pass failed as a whole; null when it did not. */
+  readonly error: string | null;
 }
 
 export class Session {
@@ -28,102 +43,131 @@ export class Session {
   readonly backend: Backend;
   /** What the data plane shall carry; nothing before the first table, never when the backend cannot be carried. */
   readonly desired = new Latest<DesiredDataplane>();
+  report: SessionReport = { table: null, refused: [], failures: [], error: null };
   readonly #given: SessionOptions;
-  readonly #nextHops: NextHops;
-  #lease: Lease | null = null;
-  #bytes: Uint8Array | null = null;
+  readonly #kernel: Trigger;
+  readonly #resolve: Trigger;
+  #overlay: Overlay | null = null;
+  #leases: ReadonlyMap<string, Lease> = new Map();
+  #nextHops: ReadonlyMap<number, NextHop> = new Map();
+  #bytes = Buffer.alloc(0);
   #version = 0n;
 
   private constructor(given: SessionOptions, external: ExternalInterface, backend: Backend) {
     this.#given = given;
     this.external = external;
     this.backend = backend;
-    this.#nextHops = new NextHops(given.parts.host, given.parts.clock);
+    this.#kernel = new Trigger(given.parts.clock);
+    this.#resolve = new Trigger(given.parts.clock);
   }
 
   /** Chooses the interface and makes the backend; changes nothing on the host. */
   static async make(given: SessionOptions): Promise<Session> {
-    const { parts, network, options, previousAttrs } = given;
+    const { parts, network, options } = given;
     const external = await findExternal(given);
     const log = parts.logger.part("backend");
-    const backend = await parts.makeBackend({
-      config: network,
+    const backend = parts.makeBackend({
+      network,
       external,
       host: parts.host,
       stateDir: options.stateDir,
-      clock: parts.clock,
-      previousAttrs,
       log: {
-        info: (fields, message) => log.info(message, { detail: fields }),
-        warn: (fields, message) => log.warn(message, { detail: fields }),
+        info: (detail, message) => log.info(message, { detail }),
+        warn: (detail, message) => log.warn(message, { detail }),
       },
     });
     return new Session(given, external, backend);
   }
 
-  get lease(): Lease | null {
-    return this.#lease;
+  get overlay(): Overlay | null {
+    return this.#overlay;
   }
 
-  get table(): PeerTable | undefined {
-    return this.backend.tables.current;
+  leaseAttrs(previous: LeaseAttrs | null): Promise<LeaseAttrs> {
+    return this.backend.leaseAttrs(previous);
   }
 
-  /** Makes the device and the first peers; afterwards the kernel path forwards. */
-  async start(lease: Lease, snapshot: LeaseSnapshot): Promise<void> {
-    this.#lease = lease;
-    await this.backend.start(lease);
-    this.backend.update(snapshot);
-    await this.backend.reconcile();
-    await this.#want();
+  /** Makes the device and programs the first peers; afterwards the kernel path forwards. */
+  async start(own: Lease, leases: ReadonlyMap<string, Lease>): Promise<Overlay> {
+    this.#leases = leases;
+    this.#overlay = await this.backend.attach(own);
+    await this.#pass(this.#overlay);
+    return this.#overlay;
   }
 
-  update(snapshot: LeaseSnapshot): void {
-    this.backend.update(snapshot);
+  /** The leases of all nodes, ours included. */
+  update(leases: ReadonlyMap<string, Lease>): void {
+    this.#leases = leases;
+    this.#kernel.kick();
   }
 
-  /** Until the signal, or until the external interface is another than it was: then resolves with the reason. */
+  /** Until the signal (null), or until the external interface is another than it was: then resolves with the reason. */
   async run(signal: AbortSignal): Promise<string | null> {
     const over = new AbortController();
     const both = AbortSignal.any([signal, over.signal]);
+    const loops = [this.#reconcile(both), this.#resolveNextHops(both)];
     try {
-      return await Promise.race([this.#watchExternal(both), this.#followTables(both), this.#followNextHops(both)]);
+      return await this.#watchHost(both);
     } finally {
       over.abort();
+      await Promise.all(loops);
     }
   }
 
-  async close(): Promise<void> {
-    await this.backend.close();
+  async #reconcile(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#given.parts;
+    while (!signal.aborted) {
+      await this.#kernel.wait(PERIOD_MS, signal);
+      if (signal.aborted || this.#overlay === null) return;
+      try {
+        await this.#pass(this.#overlay);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (reason !== this.report.error) logger.warn("cannot program the host; trying again", { error });
+        this.report = { ...this.report, error: reason };
+        await clock.sleep(1_000, signal);
+        this.#kernel.kick();
+      }
+      await clock.sleep(DEBOUNCE_MS, signal);
+    }
   }
 
-  async #followTables(signal: AbortSignal): Promise<null> {
-    for await (const _ of this.backend.tables.follow(signal)) await this.#want();
-    return null;
+  async #pass(overlay: Overlay): Promise<void> {
+    const { table, refused } = await overlay.peers(this.#leases, 0n);
+    const report = await overlay.reconcile(table);
+    this.#tell(refused, report);
+    this.report = { table, refused, failures: report.failures, error: null };
+    await this.#want(overlay);
+    this.#resolve.kick();
   }
 
-  async #followNextHops(signal: AbortSignal): Promise<null> {
-    for await (const _ of this.#nextHops.changes(signal)) await this.#want();
-    return null;
+  #tell(refused: readonly RefusedPeer[], { changes, failures }: ReconcileReport): void {
+    const { logger } = this.#given.parts;
+    const examples = changes.slice(0, 5).map(({ object, action }) => `${action} ${object}`);
+    if (changes.length > 0) logger.info("programmed the host", { changes: changes.length, detail: examples });
+    for (const item of news(refused, this.report.refused)) {
+      logger.warn("a lease cannot be used", { key: item.key, reason: item.reason });
+    }
+    for (const item of news(failures, this.report.failures)) {
+      logger.warn("a kernel object cannot be made", { detail: item.object, reason: item.message });
+    }
   }
 
   /** Reads everything after its one wait, so that of several calls under way none can put back an older state. */
-  async #want(): Promise<void> {
-    const { dataplane } = this.backend;
-    if (dataplane === null) return;
-    const options = { ...dataplane, ...portsOf(this.#given.choice) };
+  async #want(overlay: Overlay): Promise<void> {
+    if (overlay.dataplane === null) return;
+    const options = { ...overlay.dataplane, ...portsOf(this.#given.choice) };
     const incarnation = await this.#incarnation(options);
-    const table = this.backend.tables.current;
-    if (table === undefined) return;
-    this.#nextHops.follow(table);
-    const bytes = encodePeerTable({ ...table, version: 0n }, this.#nextHops.current);
+    const { table } = this.report;
+    if (table === null) return;
+    const bytes = Buffer.from(encodePeerTable(table, this.#nextHops));
     const before = this.desired.current;
-    const sameBytes = this.#bytes !== null && Buffer.compare(bytes, this.#bytes) === 0;
+    const sameBytes = bytes.equals(this.#bytes);
     if (before !== undefined && sameBytes && before.incarnation === incarnation) return;
     if (!sameBytes) this.#version++;
     this.#bytes = bytes;
-    const unchanged = sameBytes ? (before?.table ?? null) : null;
-    this.desired.set({ options, incarnation, table: unchanged ?? withVersion(bytes, this.#version) });
+    const kept = sameBytes ? before?.table : null;
+    this.desired.set({ options, incarnation, table: kept ?? withVersion(bytes, this.#version) });
   }
 
   /** Names the devices as they are now: a device that was deleted and made again needs new ports and new steering. */
@@ -136,20 +180,36 @@ export class Session {
     return `${describe(underlayDevice)}; ${describe(overlayDevice)}`;
   }
 
-  /** Addresses come and go one by one while an interface is reconfigured, so what is gone is waited for, not given up. */
-  async #watchExternal(signal: AbortSignal): Promise<string | null> {
+  /** For ports that build their own Ethernet header; the kernel path and the TAP port need none, so nothing waits for it. */
+  async #resolveNextHops(signal: AbortSignal): Promise<void> {
+    const { logger } = this.#given.parts;
+    while (!signal.aborted) {
+      await this.#resolve.wait(NEXT_HOP_MS, signal);
+      const { table } = this.report;
+      if (signal.aborted || table === null || this.#overlay?.dataplane == null) continue;
+      try {
+        this.#nextHops = await this.#overlay.nextHops(table);
+        await this.#want(this.#overlay);
+      } catch (error) {
+        logger.debug("cannot resolve next hops", { error });
+      }
+    }
+  }
+
+  /** What is gone is waited for: addresses come and go one by one while an interface is reconfigured. */
+  async #watchHost(signal: AbortSignal): Promise<string | null> {
     const { parts } = this.#given;
     const was = describeExternal(this.external);
     while (!signal.aborted) {
       try {
         for await (const { kind } of parts.host.events(signal)) {
+          this.#kernel.kick();
           if (kind === "neighbor") continue;
-          if (kind !== "route") await this.#want();
           const now = await findExternal(this.#given).catch(() => null);
           if (now !== null && describeExternal(now) !== was) return `${was} became ${describeExternal(now)}`;
         }
       } catch (error) {
-        parts.logger.warn("kernel events are interrupted", { error });
+        parts.logger.warn("kernel events are interrupted; the periodic comparison goes on", { error });
         await parts.clock.sleep(1_000, signal);
       }
     }
@@ -162,17 +222,16 @@ async function findExternal({ parts, options, network }: SessionOptions): Promis
   return selectExternalInterface(options, stack, await listHost(parts.host, options));
 }
 
-function describeExternal({ link, ipv4, ipv6, publicIp, publicIpv6 }: ExternalInterface): string {
-  return [link.name, link.index, `mtu ${link.mtu}`, ipv4, ipv6, publicIp, publicIpv6].join(" ");
+function describeExternal({ name, index, mtu, ipv4, ipv6, publicIp, publicIpv6 }: ExternalInterface): string {
+  return [name, index, `mtu ${mtu}`, ipv4, ipv6, publicIp, publicIpv6].join(" ");
 }
 
-function portsOf(choice: DataPlaneChoice) {
-  return {
-    overlayPort: choice.overlayPort,
-    underlayPort: choice.underlayPort,
-    disable: choice.disable,
-    checksumV4: false,
-    workers: Math.max(1, choice.workers),
-    busyPollUs: choice.busyPollUs,
-  };
+function portsOf({ overlayPort, underlayPort, disable, workers, busyPollUs }: DataPlaneChoice) {
+  return { overlayPort, underlayPort, disable, workers: Math.max(1, workers), busyPollUs };
+}
+
+/** What was not there before. */
+function news<T>(now: readonly T[], before: readonly T[]): readonly T[] {
+  const known = new Set(before.map((item) => JSON.stringify(item)));
+  return now.filter((item) => !known.has(JSON.stringify(item)));
 }

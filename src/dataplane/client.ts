@@ -79,7 +79,7 @@ export class DataplaneClient {
   }
 
   /** `incarnation` names the devices as they are now; hello() gives it back to whoever may want to adopt. */
-  async open(options: OpenOptions, incarnation: string): Promise<void> {
+  async open(options: OpenOptions, incarnation = ""): Promise<void> {
     await this.#request({ method: "open", options, incarnation }, OPEN_DEADLINE_MS);
   }
 

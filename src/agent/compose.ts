@@ -1,0 +1,98 @@
+// Builds the real parts of an agent, runs it, and takes everything down again in reverse: log, run directory and lock, addon,
+// netlink, store, health server. The only file that knows which classes stand behind the interfaces.
+import type { Server, Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { makeBackend } from "../backend/catalog.js";
+import type { AgentOptions } from "../config/options.js";
+import { loadNative } from "../dataplane/native.js";
+import { Netlink } from "../host/netlink.js";
+import { NetlinkHost } from "../host/netlink-host.js";
+import { systemClock } from "../lib/clock.js";
+import { RipstopError } from "../lib/errors.js";
+import { Teardown } from "../lib/teardown.js";
+import { HealthServer } from "../observe/health-server.js";
+import { createLogger, levelOfVerbosity, type Logger } from "../observe/logger.js";
+import { FileStore } from "../store/file/file-store.js";
+import type { Store } from "../store/store.js";
+import { Agent } from "./agent.js";
+import { dataplaneLauncher } from "./dataplane-process.js";
+import { requireCapabilities } from "./privileges.js";
+import { lockSocket, prepareRunDirectory, type RunPaths } from "./run-dir.js";
+import { StatusBoard } from "./status-board.js";
+
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+
+export interface AgentProcess {
+  readonly options: AgentOptions;
+  readonly warnings: readonly string[];
+  /** RIPSTOP_NATIVE_PATH, handed on to the data plane. */
+  readonly nativePath: string | undefined;
+}
+
+/** Resolves when the signal has ended the agent; rejects when it could not start. */
+export async function runAgent({ options, warnings, nativePath }: AgentProcess, signal: AbortSignal): Promise<void> {
+  const logger = createLogger({ level: levelOfVerbosity(options.verbosity), destination: 2 });
+  for (const reason of warnings) logger.warn("command line", { reason });
+  requireCapabilities(options.dataPlane.mode === "userspace");
+  const down = new Teardown();
+  try {
+    const paths = prepareRunDirectory(options.runDir);
+    const store = makeStore(options);
+    down.add(() => store.close());
+    const board = new StatusBoard({
+      storeKind: store.kind,
+      storeHealth: () => store.health(),
+      subnetFile: options.subnetFile,
+    });
+    await takeRunDirectory(paths, board, down);
+    if (options.healthzPort > 0) await serveHealth(options, board, logger, down);
+    const host = new NetlinkHost(Netlink.open({ binding: loadNative({ path: nativePath }).netlink }));
+    down.add(() => host.close());
+    const launch = dataplaneLauncher({
+      command: [process.execPath, RIPSTOP, "dataplane"],
+      socketPath: paths.dataplaneSocket,
+      logPath: paths.dataplaneLog,
+      environment: nativePath === undefined ? {} : { RIPSTOP_NATIVE_PATH: nativePath },
+    });
+    const parts = { store, host, makeBackend, launch, clock: systemClock, logger };
+    await new Agent(options, parts, paths, board).run(signal);
+  } finally {
+    await down.run((error) => logger.error("cannot end a part of the agent", { error }));
+  }
+}
+
+function makeStore(options: AgentOptions): Store {
+  switch (options.store) {
+    case "file":
+      return new FileStore({ directory: options.storeDir });
+    case "etcd":
+    case "kube":
+      throw new RipstopError(
+        "STORE_UNAVAILABLE",
+        `this build has no ${options.store} store; use --store=file --store-dir=DIRECTORY`,
+      );
+  }
+}
+
+/** From here on no other agent uses the directory, and `ripstop status` gets an answer. */
+async function takeRunDirectory(paths: RunPaths, board: StatusBoard, down: Teardown): Promise<void> {
+  const server = await lockSocket(paths.agentSocket, (socket) => tellStatus(socket, board));
+  down.add(() => closeServer(server));
+}
+
+function tellStatus(socket: Socket, board: StatusBoard): void {
+  socket.on("error", () => socket.destroy());
+  socket.resume();
+  socket.end(`${JSON.stringify(board.status())}\n`);
+}
+
+async function serveHealth(options: AgentOptions, board: StatusBoard, logger: Logger, down: Teardown): Promise<void> {
+  const { healthzIp: address, healthzPort: port } = options;
+  const server = await HealthServer.listen({ address, port, ready: () => board.isReady });
+  down.add(() => server.stop());
+  logger.info("health server listens", { listen: `${address}:${port}` });
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}

@@ -1,0 +1,123 @@
+// Collects what the parts of an agent say of themselves into one status, made when somebody asks. Owned by the agent; reads
+// memory only, so that a hung store or data plane cannot delay the answer.
+import { formatIpv4 } from "../addr/ipv4.js";
+import { formatIpv6 } from "../addr/ipv6.js";
+import { formatPrefix } from "../addr/prefix.js";
+import type { Peer } from "../dataplane/peer-table.js";
+import type { Latest } from "../lib/latest.js";
+import { ripstopVersion } from "../lib/version.js";
+import type { StoreHealth } from "../store/store.js";
+import type { Session } from "./session.js";
+import type { AgentStatus, Condition, PeerStatus } from "./status.js";
+import type { DataplaneState } from "./supervisor.js";
+
+export interface StatusSources {
+  readonly storeKind: string;
+  readonly storeHealth: () => StoreHealth;
+  readonly subnetFile: string;
+}
+
+export class StatusBoard {
+  readonly #sources: StatusSources;
+  readonly #startedAt = new Date().toISOString();
+  #condition: Extract<Condition, "starting" | "stopping"> | "running" = "starting";
+  #session: Session | null = null;
+  #mode: AgentStatus["dataplane"]["mode"] = "auto";
+  #dataplane: Latest<DataplaneState> | null = null;
+  #fromSnapshot = false;
+
+  constructor(sources: StatusSources) {
+    this.#sources = sources;
+  }
+
+  /** True from the moment subnet.env has been written. */
+  get isReady(): boolean {
+    return this.#condition === "running";
+  }
+
+  ready(): void {
+    this.#condition = "running";
+  }
+
+  stopping(): void {
+    this.#condition = "stopping";
+  }
+
+  session(session: Session): void {
+    this.#session = session;
+  }
+
+  dataplane(mode: AgentStatus["dataplane"]["mode"], state: Latest<DataplaneState> | null): void {
+    this.#mode = mode;
+    this.#dataplane = state;
+  }
+
+  /** The node works from what it remembers, because the store has not answered since the start. */
+  fromSnapshot(yes: boolean): void {
+    this.#fromSnapshot = yes;
+  }
+
+  status(): AgentStatus {
+    const { storeKind, storeHealth } = this.#sources;
+    const store = storeHealth();
+    const report = this.#session?.report;
+    const dataplane = this.#dataplaneStatus();
+    const reasons = [
+      ...(this.#fromSnapshot ? ["the store is away; the peers are those this node remembers"] : []),
+      ...(store.connected ? [] : [`the ${storeKind} store is not connected: ${store.detail}`]),
+      ...(dataplane.phase === "running" || dataplane.phase === "off"
+        ? []
+        : [`no user-space data plane: ${dataplane.reason ?? dataplane.phase}`]),
+      ...(dataplane.phase === "running" && dataplane.reason !== null ? [dataplane.reason] : []),
+      ...(report?.error == null ? [] : [`the kernel cannot be programmed: ${report.error}`]),
+      ...((report?.failures.length ?? 0) > 0 ? [`${report?.failures.length} kernel objects cannot be made`] : []),
+      ...((report?.refused.length ?? 0) > 0 ? [`${report?.refused.length} leases cannot be used`] : []),
+    ];
+    const running = reasons.length === 0 ? "ok" : "degraded";
+    return {
+      version: ripstopVersion(),
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      condition: this.#condition === "running" ? running : this.#condition,
+      reasons,
+      store: { kind: storeKind, ...store },
+      network: this.#networkStatus(),
+      dataplane,
+      peers: report?.table?.peers.map(describePeer) ?? [],
+      refused: [...(report?.refused ?? [])],
+      kernelFailures: report?.failures.map(({ object, message }) => ({ object, message })) ?? [],
+    };
+  }
+
+  #dataplaneStatus(): AgentStatus["dataplane"] {
+    const state = this.#dataplane?.current;
+    if (state === undefined) {
+      return { mode: this.#mode, phase: "off", reason: null, pid: null, version: null, restarts: 0 };
+    }
+    const { phase, reason, pid, version, restarts } = state;
+    return { mode: this.#mode, phase, reason, pid, version, restarts };
+  }
+
+  #networkStatus(): AgentStatus["network"] {
+    const overlay = this.#session?.overlay;
+    if (overlay == null || this.#session === null) return null;
+    const { external, backend } = this.#session;
+    const { subnet, ipv6Subnet } = overlay.own;
+    return {
+      backend: backend.type,
+      subnet: subnet === null ? null : formatPrefix(subnet),
+      ipv6Subnet: ipv6Subnet === null ? null : formatPrefix(ipv6Subnet),
+      externalInterface: external.name,
+      publicIp: external.publicIp === null ? null : formatIpv4(external.publicIp),
+      publicIpv6: external.publicIpv6 === null ? null : formatIpv6(external.publicIpv6),
+      devices: [...overlay.devices],
+      mtu: overlay.mtu,
+      subnetFile: this.#sources.subnetFile,
+    };
+  }
+}
+
+function describePeer({ leaseKey, prefix, underlay, vtepMac, direct }: Peer): PeerStatus {
+  const publicIp = underlay.family === 4 ? formatIpv4(underlay.address) : formatIpv6(underlay.address);
+  return { lease: leaseKey, prefix: formatPrefix(prefix), publicIp, vtepMac, direct };
+}
