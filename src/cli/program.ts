@@ -3,9 +3,11 @@
 import { Command, CommanderError } from "commander";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
+import { agentCommand, flanneldCommand } from "./agent.js";
 import type { CliCommand, CommandContext } from "./command.js";
 import { dataplaneCommand } from "./dataplane.js";
 import { labCommand } from "./lab.js";
+import { statusCommand } from "./status.js";
 
 /** sysexits(3): wrong usage, and a bug in Ripstop. */
 export const EXIT_USAGE = 64;
@@ -13,7 +15,13 @@ export const EXIT_BUG = 70;
 const EXIT_INTERRUPTED = 130;
 
 /** Every command, in the order in which the help lists them; bin/flanneld runs the raw command "flanneld". */
-export const commands: readonly CliCommand[] = [dataplaneCommand, labCommand];
+export const commands: readonly CliCommand[] = [
+  agentCommand,
+  flanneldCommand,
+  dataplaneCommand,
+  statusCommand,
+  labCommand,
+];
 
 /** Runs one command line (without node and script); resolves with the exit code, never rejects. */
 export async function run(
