@@ -13,11 +13,11 @@ namespace fwd {
 
 namespace {
 
-constexpr uint16_t kPathMtuMin4 =
-    552;  // Linux's min_pmtu: what a path MTU below it is raised to anyway.
+// Linux's min_pmtu: what a path MTU below it is raised to anyway.
+constexpr uint16_t kPathMtuMin4 = 552;
 constexpr uint16_t kPathMtuMin6 = 1280;  // RFC 8200 section 5.
 
-base::Error Wrong(std::string field, std::string why) {
+base::Error Wrong(const std::string& field, const std::string& why) {
   return base::Error{"TABLE_INVALID", 0, "fwd::Decode", "peer table: " + field + " " + why};
 }
 

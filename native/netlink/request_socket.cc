@@ -88,7 +88,7 @@ base::Status RequestSocket::ApplySlice(MessageBatch& batch, size_t first, size_t
   sequence_ += static_cast<uint32_t>(count);
   for (size_t i = 0; i < count; ++i)
     batch.Header(first + i)->nlmsg_seq = base_sequence + static_cast<uint32_t>(i);
-  const base::Status sent = Send(batch.Slice(first, count));
+  base::Status sent = Send(batch.Slice(first, count));
   if (!sent.ok()) return sent;
   for (size_t answered = 0; answered < count;) {
     const ssize_t size = ReceiveDatagram(fd_.get(), datagram_);
@@ -127,7 +127,7 @@ base::Status RequestSocket::ReadOnce(MessageBatch& request, std::vector<Object>&
   nlmsghdr* asked = request.Header(0);
   asked->nlmsg_seq = sequence;
   const bool dump = (asked->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
-  const base::Status sent = Send(request.Slice(0, 1));
+  base::Status sent = Send(request.Slice(0, 1));
   if (!sent.ok()) return sent;
   bool done = false;
   Outcome outcome;

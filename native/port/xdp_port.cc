@@ -191,7 +191,7 @@ uint32_t XdpPort::Receive(pkt::Batch& out, pkt::LaneCounters& counters) {
     if (queue.posted < ring_size_ / 2) Refill(queue);
     received += ReceiveFrom(queue, out, counters);
   }
-  next_queue_ = (next_queue_ + 1) % queues;
+  if (++next_queue_ >= queues) next_queue_ = 0;
   if (received == 0 && busy_poll_) {
     for (Queue& queue : queues_) queue.socket->WakeRx();
   }

@@ -38,3 +38,33 @@ describe("BPF programs", () => {
     }
   });
 });
+
+describe("package-lock.json", () => {
+  interface LockedPackage {
+    readonly dependencies?: Readonly<Record<string, string>>;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+    readonly resolved?: string;
+  }
+  const locked = (JSON.parse(read("package-lock.json")) as { packages: Record<string, LockedPackage> }).packages;
+
+  /** Where Node would find `name` from `from`: the nearest node_modules upwards. */
+  function found(from: string, name: string): boolean {
+    for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/node_modules/")))) {
+      if (`${folder}${folder === "" ? "" : "/"}node_modules/${name}` in locked) return true;
+      if (folder === "") return false;
+    }
+  }
+
+  it("holds every package that another one names, for all platforms, as npm ci wants it", () => {
+    const missing = Object.entries(locked).flatMap(([path, { dependencies, optionalDependencies }]) =>
+      Object.keys({ ...dependencies, ...optionalDependencies })
+        .filter((name) => !found(path, name))
+        .map((name) => `${name} for ${path}`),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  it("names no host to download from: the machine's own registry setting decides", () => {
+    for (const [path, { resolved }] of Object.entries(locked)) assert.equal(resolved, undefined, path);
+  });
+});
