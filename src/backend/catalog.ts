@@ -1,9 +1,19 @@
 // Every backend there is, by the name in Backend.Type. Explicit: nothing registers itself.
 import { RipstopError } from "../lib/errors.js";
 import type { Backend, BackendContext, BackendFactory } from "./backend.js";
+import { makeAllocBackend } from "./alloc-backend.js";
+import { makeHostGwBackend } from "./host-gw-backend.js";
+import { makeIpipBackend } from "./ipip-backend.js";
+import { makeUdpBackend } from "./udp-backend.js";
 import { makeVxlanBackend } from "./vxlan/vxlan-backend.js";
 
-const CATALOG: ReadonlyMap<string, BackendFactory> = new Map([["vxlan", makeVxlanBackend]]);
+const CATALOG: ReadonlyMap<string, BackendFactory> = new Map([
+  ["alloc", makeAllocBackend],
+  ["host-gw", makeHostGwBackend],
+  ["ipip", makeIpipBackend],
+  ["udp", makeUdpBackend],
+  ["vxlan", makeVxlanBackend],
+]);
 
 /** Backends that flannel once had, or that this product leaves out, with what to use instead. */
 const NOT_HERE: ReadonlyMap<string, string> = new Map([

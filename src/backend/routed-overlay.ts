@@ -26,8 +26,8 @@ export interface Wiring {
   readonly vtepMac: Mac | null;
   /** MTU of the overlay device for the data plane. */
   readonly overlayMtu: number;
-  /** Peers on our own segment get a plain route. */
-  readonly directRouting: boolean;
+  /** Which peers get a plain route: all, none, or those on our own segment. */
+  readonly direct: "all" | "none" | "same-segment";
   /** Creates and corrects our devices for the lease. */
   ensureDevices(own: Lease): Promise<readonly HostChange[]>;
   /** Everything the kernel needs for these peers, by scope. */
@@ -59,9 +59,9 @@ export class RoutedOverlay implements Overlay {
 
   async peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers> {
     const { host, network } = this.#context;
-    const { leaseType, readVtepMac, directRouting } = this.#wiring;
+    const { leaseType, readVtepMac, direct } = this.#wiring;
     const networks = [network.network, network.ipv6Network].filter((one) => one !== null);
-    const isDirect = directRouting ? directTest(await host.routes(), networks) : () => false;
+    const isDirect = direct === "same-segment" ? directTest(await host.routes(), networks) : () => direct === "all";
     const rules = { leaseType, networks, readVtepMac, isDirect };
     const { peers, refused } = buildPeers(leases, this.#identity(), rules, this.#ids);
     return { table: { version, local: await this.#local(), peers }, refused };

@@ -54,6 +54,15 @@ export function parseVxlanOptions(backend: JsonObject): VxlanOptions {
   };
 }
 
+export interface IpipOptions {
+  readonly directRouting: boolean;
+}
+
+export function parseIpipOptions(backend: JsonObject): IpipOptions {
+  const fields = checkShape(z.object({ DirectRouting: flag }), foldKeys(backend, ["DirectRouting"]).values, "Backend.");
+  return { directRouting: fields.DirectRouting };
+}
+
 export function parseUdpOptions(backend: JsonObject): UdpOptions {
   const fields = checkShape(UDP_SCHEMA, foldKeys(backend, ["Port"]).values, "Backend.");
   return { port: fields.Port };

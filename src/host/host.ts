@@ -54,10 +54,12 @@ export interface VxlanSpec {
   readonly network: Prefix;
 }
 
-/** An ipip tunnel device, as flannel's ipip backend makes it. */
-export interface IpipSpec {
+/** A tunnel device without settings of its own. A "tun" is made by the data plane; here it is only brought into shape. */
+export interface TunnelSpec {
   readonly name: string;
-  readonly local: Ipv4;
+  readonly kind: "ipip" | "wireguard" | "tun";
+  /** Of an ipip device. */
+  readonly local: Ipv4 | null;
   readonly mtu: number;
   readonly address: Prefix;
   readonly network: Prefix;
@@ -78,6 +80,13 @@ export type PeerEntry =
       readonly via: UnderlayAddress;
       readonly device: string;
       readonly onlink?: boolean;
+    }
+  /** Into a device that knows where to send it (udp, wireguard). */
+  | {
+      readonly kind: "device";
+      readonly prefix: Prefix;
+      readonly device: string;
+      readonly scope: "global" | "link";
     };
 
 /** Which objects one reconcilePeers() answers for. */
@@ -127,7 +136,8 @@ export interface Host {
   ): Promise<{ readonly linkIndex: number; readonly gateway: UnderlayAddress | null } | null>;
   /** Creates, corrects or re-creates the device; returns it as it is now. */
   ensureVxlan(spec: VxlanSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
-  ensureIpip(spec: IpipSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
+  /** As ensureVxlan(); rejects with MODULE_MISSING, or LINK_MISSING for a "tun" that nobody made yet. */
+  ensureTunnel(spec: TunnelSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
   /** Makes routes, neighbors and FDB entries in the scope exactly these (own ones only). */
   reconcilePeers(scope: PeerScope, entries: readonly PeerEntry[]): Promise<ReconcileReport>;
   /** A route that drops everything for `prefix` that no longer prefix claims; our own is removed when not wanted. */

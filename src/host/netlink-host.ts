@@ -10,7 +10,6 @@ import {
   type HostEvent,
   type HostFailure,
   type HostRoute,
-  type IpipSpec,
   type Link,
   type LinkAddress,
   type PeerEntry,
@@ -18,6 +17,7 @@ import {
   type ReconcileReport,
   type ResolvedHop,
   RIPSTOP_ROUTE_PROTOCOL,
+  type TunnelSpec,
   type UnderlayAddress,
   type VxlanSpec,
 } from "./host.js";
@@ -27,7 +27,7 @@ import { ADDRESS_FLAG, type NetlinkLink, type NetlinkRequest, ROUTE_TYPE, SCOPE 
 import { resolveNextHop } from "./next-hop.js";
 import { diffPeers } from "./peer-diff.js";
 import { formatUnderlay, parseLinkMac, parseUnderlay } from "./text.js";
-import { type EnsuredDevice, ensureIpipDevice, ensureVxlanDevice } from "./tunnel-device.js";
+import { type EnsuredDevice, ensureTunnelDevice, ensureVxlanDevice } from "./tunnel-device.js";
 
 const MAIN_TABLE = 254;
 /** Answers to a deletion that mean: it was gone already. */
@@ -90,8 +90,8 @@ export class NetlinkHost implements Host {
     return ensureVxlanDevice(this.#netlink, spec).then(withLink);
   }
 
-  ensureIpip(spec: IpipSpec) {
-    return ensureIpipDevice(this.#netlink, spec).then(withLink);
+  ensureTunnel(spec: TunnelSpec) {
+    return ensureTunnelDevice(this.#netlink, spec).then(withLink);
   }
 
   async reconcilePeers(scope: PeerScope, entries: readonly PeerEntry[]): Promise<ReconcileReport> {

@@ -44,9 +44,10 @@ export interface PeerDiff {
 }
 
 interface WantedRoute {
-  readonly gateway: string;
+  readonly gateway: string | null;
   readonly linkIndex: number;
   readonly onlink: boolean;
+  readonly scope: number;
 }
 
 export function diffPeers(network: Prefix, entries: readonly PeerEntry[], actual: ActualState): PeerDiff {
@@ -54,13 +55,14 @@ export function diffPeers(network: Prefix, entries: readonly PeerEntry[], actual
   const neighbors = new Map<string, Mac>();
   const fdb = new Map<string, string>();
   const routes = new Map<string, WantedRoute>();
+  const scope = SCOPE.global;
   for (const entry of entries) {
     if (entry.kind === "vxlan") {
       if (actual.deviceIndex === null) continue;
       const base = formatAddress(entry.prefix);
       neighbors.set(base, entry.vtepMac);
       fdb.set(entry.vtepMac, formatUnderlay(entry.remote));
-      routes.set(formatPrefix(entry.prefix), { gateway: base, linkIndex: actual.deviceIndex, onlink: true });
+      routes.set(formatPrefix(entry.prefix), { gateway: base, linkIndex: actual.deviceIndex, onlink: true, scope });
       continue;
     }
     const linkIndex = actual.linkIndexOf.get(entry.device);
@@ -69,8 +71,13 @@ export function diffPeers(network: Prefix, entries: readonly PeerEntry[], actual
       conflicts.push({ object, errno: 19, message: `interface ${entry.device} does not exist` });
       continue;
     }
-    const gateway = formatUnderlay(entry.via);
-    routes.set(formatPrefix(entry.prefix), { gateway, linkIndex, onlink: entry.onlink ?? false });
+    const key = formatPrefix(entry.prefix);
+    if (entry.kind === "device") {
+      const reach = entry.scope === "link" ? SCOPE.link : scope;
+      routes.set(key, { gateway: null, linkIndex, onlink: false, scope: reach });
+    } else {
+      routes.set(key, { gateway: formatUnderlay(entry.via), linkIndex, onlink: entry.onlink ?? false, scope });
+    }
   }
   const forNeighbors = diffNeighbors(network, neighbors, actual);
   const forFdb = diffFdb(fdb, forNeighbors.foreignMacs, actual);
@@ -170,17 +177,20 @@ function diffRoutes(network: Prefix, wanted: ReadonlyMap<string, WantedRoute>, a
       remove.push({ verb: "delete", object: "route", destination: key, gateway, linkIndex, priority, protocol });
     }
   }
-  for (const [destination, { gateway, linkIndex, onlink }] of wanted) {
+  for (const [destination, { gateway, linkIndex, onlink, scope }] of wanted) {
     if (settled.has(destination)) continue;
     const protocol = RIPSTOP_ROUTE_PROTOCOL;
-    const scope = SCOPE.global;
     add.push({ verb: "replace", object: "route", destination, gateway, linkIndex, onlink, protocol, scope });
   }
   return { add, remove, conflicts };
 }
 
 function sameRoute(route: NetlinkRoute, want: WantedRoute): boolean {
-  return route.gateway === want.gateway && route.linkIndex === want.linkIndex && route.onlink === want.onlink;
+  // IPv6 routes have no scope of their own.
+  const sameScope = route.destination.includes(":") || route.scope === want.scope;
+  return (
+    sameScope && route.gateway === want.gateway && route.linkIndex === want.linkIndex && route.onlink === want.onlink
+  );
 }
 
 function hasDefaultPriority(route: NetlinkRoute): boolean {

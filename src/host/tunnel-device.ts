@@ -5,7 +5,7 @@ import type { Prefix } from "../addr/address.js";
 import { formatAddress, formatPrefix, parsePrefixWithHost, prefixCovers } from "../addr/prefix.js";
 import { formatIpv4 } from "../addr/ipv4.js";
 import { RipstopError } from "../lib/errors.js";
-import type { HostChange, IpipSpec, VxlanSpec } from "./host.js";
+import type { HostChange, TunnelSpec, VxlanSpec } from "./host.js";
 import type { Netlink } from "./netlink.js";
 import { ADDRESS_FLAG, type LinkRequest, type NetlinkLink, SCOPE } from "./netlink-objects.js";
 import { formatUnderlay } from "./text.js";
@@ -17,7 +17,8 @@ export const VXLAN_DEFAULT_PORT = 8472;
 interface Plan {
   readonly name: string;
   readonly kind: string;
-  readonly create: LinkRequest;
+  /** Null: somebody else makes it. */
+  readonly create: LinkRequest | null;
   readonly compatible: (link: NetlinkLink) => boolean;
   /** What to send so that nothing differs any more. */
   readonly correct: (link: NetlinkLink) => readonly LinkRequest[];
@@ -90,15 +91,16 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
   });
 }
 
-export async function ensureIpipDevice(netlink: Netlink, spec: IpipSpec): Promise<EnsuredDevice> {
-  const local = formatIpv4(spec.local);
-  const { name, mtu } = spec;
+export async function ensureTunnelDevice(netlink: Netlink, spec: TunnelSpec): Promise<EnsuredDevice> {
+  const { name, kind, mtu } = spec;
+  const local = spec.local === null ? null : formatIpv4(spec.local);
+  const make = { verb: "add", object: "link", name, kind, mtu } as const;
   return ensure(netlink, {
     name,
-    kind: "ipip",
-    create: { verb: "add", object: "link", name, kind: "ipip", mtu, ipTunnel: { local } },
+    kind,
+    create: kind === "tun" ? null : local === null ? make : { ...make, ipTunnel: { local } },
     compatible: ({ ipTunnel }) =>
-      ipTunnel?.local === local && (ipTunnel.remote === null || ipTunnel.remote === "0.0.0.0"),
+      local === null || (ipTunnel?.local === local && (ipTunnel.remote === null || ipTunnel.remote === "0.0.0.0")),
     correct: (link) => correctCommon(link, mtu, null),
     address: spec.address,
     network: spec.network,
@@ -130,7 +132,7 @@ async function ensure(netlink: Netlink, plan: Plan): Promise<EnsuredDevice> {
     link = null;
   }
   if (link === null) {
-    await create(netlink, plan);
+    await create(netlink, plan.name, plan.kind, plan.create);
     changes.push({ object: `link ${plan.name}`, action: "add" });
     link = await present(netlink, plan.name);
     // Best effort, as flannel: a kernel without IPv6 has no such setting.
@@ -147,22 +149,27 @@ async function ensure(netlink: Netlink, plan: Plan): Promise<EnsuredDevice> {
   return { link, changes };
 }
 
-async function create(netlink: Netlink, plan: Plan): Promise<void> {
-  const [outcome] = await netlink.apply([plan.create]);
+async function create(netlink: Netlink, name: string, kind: string, request: LinkRequest | null): Promise<void> {
+  if (request === null) {
+    throw new RipstopError("LINK_MISSING", `${name} does not exist; the data plane makes it when it starts`, {
+      op: `link ${name}`,
+    });
+  }
+  const [outcome] = await netlink.apply([request]);
   if (outcome === undefined || outcome.ok) return;
   if (outcome.code === "EOPNOTSUPP" || outcome.code === "ENOTSUP") {
     throw new RipstopError(
       "MODULE_MISSING",
-      `this kernel cannot make ${plan.kind} devices; load the module ${plan.kind} (modprobe ${plan.kind})`,
-      { op: `link add ${plan.name}`, errno: outcome.errno },
+      `this kernel cannot make ${kind} devices; load the module ${kind} (modprobe ${kind})`,
+      { op: `link add ${name}`, errno: outcome.errno },
     );
   }
   const hint =
     outcome.code === "EEXIST"
       ? "; another device already uses these settings (ip -d link), remove it or choose another VNI or Port"
       : "";
-  throw new RipstopError("LINK_FAILED", `cannot make ${plan.name}: ${outcome.message} (${outcome.code})${hint}`, {
-    op: `link add ${plan.name}`,
+  throw new RipstopError("LINK_FAILED", `cannot make ${name}: ${outcome.message} (${outcome.code})${hint}`, {
+    op: `link add ${name}`,
     errno: outcome.errno,
   });
 }

@@ -92,7 +92,7 @@ class VxlanWiring implements Wiring {
   readonly overlayMtu: number;
   readonly devices: readonly string[];
   readonly dataplane: Overlay["dataplane"];
-  readonly directRouting: boolean;
+  readonly direct: Wiring["direct"];
   readonly #context: BackendContext;
   readonly #options: VxlanOptions;
   readonly #planes: readonly Plane[];
@@ -106,7 +106,7 @@ class VxlanWiring implements Wiring {
     this.mtu = underlayMtu(context, options) - OVERHEAD_V4;
     this.overlayMtu = planes[0]?.mtu ?? this.mtu;
     this.devices = planes.map(({ device }) => device);
-    this.directRouting = options.directRouting;
+    this.direct = options.directRouting ? "same-segment" : "none";
     this.dataplane = {
       encapsulation: "vxlan",
       vni: options.vni,

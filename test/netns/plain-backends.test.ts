@@ -1,0 +1,131 @@
+// host-gw, alloc, udp's route and ipip on a real host, with a second one on the same segment.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { makeBackend } from "../../src/backend/catalog.js";
+import type { Overlay } from "../../src/backend/backend.js";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
+import { parseIpv6 } from "../../src/addr/ipv6.js";
+import { rootNeeded } from "../support/lab.js";
+import { lease, leaseMap } from "../support/lease-builder.js";
+import { addOwnPod, contextOf, pingFrom, type TwoHosts, withTwoHosts } from "../support/two-hosts.js";
+
+const options = { skip: rootNeeded };
+const V4 = { Network: "10.244.0.0/16" };
+const DUAL = { ...V4, EnableIPv6: true, IPv6Network: "fd00:10::/48" };
+
+async function attach({ host }: TwoHosts, config: object) {
+  const backend = makeBackend(await contextOf(host, config, "/nonexistent"));
+  const own = lease("10.244.1.0-24&fd00:10:0:1::-64", "192.0.2.1", 1n, { attrs: await backend.leaseAttrs(null) });
+  return { own, overlay: await backend.attach(own) };
+}
+
+async function program(overlay: Overlay, ...leases: ReturnType<typeof lease>[]) {
+  return overlay.reconcile((await overlay.peers(leaseMap(overlay.own, ...leases), 1n)).table);
+}
+
+const other = (backendType: string) =>
+  lease("10.244.2.0-24&fd00:10:0:2::-64", "192.0.2.2", 2n, {
+    attrs: { publicIp: parseIpv4("192.0.2.2"), publicIpv6: parseIpv6("2001:db8::2"), backendType },
+  });
+
+test("host-gw routes to peers on the segment in both families and reports one that is not", options, () =>
+  withTwoHosts(async (hosts) => {
+    const { ours, other: far } = hosts;
+    await addOwnPod(ours);
+    await far.ip("address", "add", "10.244.2.1/32", "dev", "lo");
+    await far.ip("address", "add", "fd00:10:0:2::1/128", "dev", "lo");
+    await far.ip("route", "add", "10.244.1.0/24", "via", "192.0.2.1");
+    await far.ip("route", "add", "fd00:10:0:1::/64", "via", "2001:db8::1");
+    const { overlay } = await attach(hosts, { ...DUAL, Backend: { Type: "host-gw" } });
+    assert.equal(overlay.mtu, 1500);
+    assert.equal(overlay.dataplane, null);
+    const behind = lease("10.244.3.0-24", "198.51.100.3", 3n, {
+      attrs: { publicIp: parseIpv4("198.51.100.3"), publicIpv6: null, backendType: "host-gw" },
+    });
+    const { failures } = await program(overlay, other("host-gw"), lease("10.244.9.0-24", "192.0.2.9", 9n), behind);
+    assert.deepEqual(
+      failures.map(({ object }) => object),
+      ["route 10.244.3.0/24"],
+    );
+    assert.match(failures[0]?.message ?? "", /ENETUNREACH/);
+    assert.equal(
+      (await ours.ip("route", "show", "10.244.2.0/24")).trim(),
+      "10.244.2.0/24 via 192.0.2.2 dev u0 proto 158",
+    );
+    await pingFrom(ours, "10.244.1.1", "10.244.2.1");
+    await pingFrom(ours, "fd00:10:0:1::1", "fd00:10:0:2::1");
+    await ours.ip("route", "delete", "10.244.2.0/24");
+    assert.deepEqual((await program(overlay, other("host-gw"))).changes, [
+      { object: "route 10.244.2.0/24", action: "replace" },
+    ]);
+    await program(overlay);
+    assert.equal(await ours.ip("route", "show", "proto", "158"), "");
+  }),
+);
+
+test("host-gw refuses NAT, and backends of IPv4 alone refuse IPv6", options, () =>
+  withTwoHosts(async ({ host }) => {
+    const context = await contextOf(host, { ...V4, Backend: { Type: "host-gw" } }, "/nonexistent");
+    const publicIp = parseIpv4("203.0.113.1");
+    assert.throws(() => makeBackend({ ...context, external: { ...context.external, publicIp } }), /behind NAT/);
+    for (const Type of ["udp", "ipip"]) {
+      const dual = await contextOf(host, { ...DUAL, Backend: { Type } }, "/nonexistent");
+      assert.throws(() => makeBackend(dual), /carries IPv4 only/);
+    }
+    const unknown = await contextOf(host, { ...V4, Backend: { Type: "gre" } }, "/nonexistent");
+    assert.throws(() => makeBackend(unknown), /unknown backend type: gre .* choose one of alloc, /);
+    const wrong = await contextOf(host, { ...V4, Backend: { Type: "vxlan", VNI: "one" } }, "/nonexistent");
+    assert.throws(() => makeBackend(wrong), /Backend\.VNI is "one"/);
+  }),
+);
+
+test("alloc carries nothing and removes what an earlier backend routed", options, () =>
+  withTwoHosts(async (hosts) => {
+    const before = await attach(hosts, { ...V4, Backend: { Type: "host-gw" } });
+    await program(before.overlay, other("host-gw"));
+    const { overlay, own } = await attach(hosts, { ...V4, Backend: { Type: "alloc" } });
+    assert.equal(own.attrs.backendType, "");
+    assert.deepEqual((await program(overlay, other(""))).changes, [
+      { object: "route 10.244.2.0/24", action: "delete" },
+    ]);
+    assert.equal(await hosts.ours.ip("route", "show", "proto", "158"), "");
+  }),
+);
+
+test("udp dresses flannel0 once the data plane has made it, and routes the whole overlay into it", options, () =>
+  withTwoHosts(async (hosts) => {
+    const { ours } = hosts;
+    const { overlay, own } = await attach(hosts, { ...V4, Backend: { Type: "udp" } });
+    assert.equal(own.attrs.backendType, "");
+    assert.deepEqual([overlay.mtu, overlay.dataplane?.port], [1472, 8285]);
+    const { table } = await overlay.peers(leaseMap(own, other("vxlan"), lease("10.244.4.0-24", "192.0.2.4")), 1n);
+    assert.equal(table.peers.length, 2);
+    const early = await overlay.reconcile(table);
+    assert.deepEqual(
+      early.failures.map(({ message }) => message),
+      ["interface flannel0 does not exist"],
+    );
+    await ours.ip("tuntap", "add", "flannel0", "mode", "tun");
+    assert.deepEqual((await overlay.reconcile(table)).failures, []);
+    assert.match(await ours.ip("route", "show", "10.244.0.0/16"), /^10\.244\.0\.0\/16 dev flannel0 proto 158/);
+    assert.match(await ours.ip("address", "show", "flannel0"), /mtu 1472[^]*inet 10\.244\.1\.0\/32 scope global/);
+    assert.deepEqual(await overlay.reconcile(table), { changes: [], failures: [] });
+  }),
+);
+
+test("ipip is set up, or one error names the module this kernel lacks", options, (t) =>
+  withTwoHosts(async (hosts) => {
+    const attempt = attach(hosts, { ...V4, Backend: { Type: "ipip" } });
+    const probe = await hosts.ours.ip("link", "add", "probe", "type", "ipip", "local", "192.0.2.9").catch(() => null);
+    if (probe === null) {
+      await assert.rejects(attempt, { code: "MODULE_MISSING", message: /load the module ipip/ });
+      t.diagnostic("this kernel has no ipip: only the error is tested");
+      return;
+    }
+    const { overlay } = await attempt;
+    await program(overlay, other("ipip"));
+    assert.equal(overlay.mtu, 1480);
+    const route = await hosts.ours.ip("route", "show", "10.244.2.0/24");
+    assert.match(route, /via 192\.0\.2\.2 dev flannel\.ipip proto 158 onlink/);
+  }),
+);
