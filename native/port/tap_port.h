@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "pkt/frame_pool.h"
 #include "port/port.h"
+#include "port/tun_device.h"
 
 namespace port {
 
@@ -43,8 +44,7 @@ class TapPort final : public Port {
   pkt::FramePool& pool() { return *pool_; }
 
  private:
-  TapPort(base::UniqueFd fd, const TapOptions& options, std::unique_ptr<pkt::FramePool> pool);
-  base::Status Configure(const TapOptions& options);
+  TapPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool);
 
   // pool_ is destroyed after fd_ would be, but nothing in flight refers to it: reads and writes are
   // synchronous.

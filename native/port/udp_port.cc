@@ -1,0 +1,188 @@
+#include "port/udp_port.h"
+
+#include <netinet/udp.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "net/ethernet.h"
+#include "port/udp_send.h"
+
+namespace port {
+
+namespace {
+
+constexpr int kUdpGro = 104;  // UDP_GRO, 5.0.
+constexpr uint32_t kFrameStep = 2048;
+constexpr uint32_t kControlBytes = 2 * CMSG_SPACE(sizeof(int));
+
+}  // namespace
+
+base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) {
+  std::vector<UdpSocket> sockets;
+  for (const UdpAddress& local : {options.local4, options.local6}) {
+    if (local.family == 0) continue;
+    auto socket = UdpSocket::Open({local, options.port, options.device, options.segmentation});
+    if (!socket.ok()) return socket.error();
+    sockets.push_back(std::move(socket).value());
+  }
+  if (sockets.empty())
+    return base::Error{"UDP_SOCKET_FAILED", 0, "UdpPort::Open", "no local address was given"};
+  const uint32_t needed = pkt::kHeadroomBytes + UdpOuterBytes(6) + options.mtu;
+  auto pool =
+      pkt::FramePool::Create(options.frames, (needed + kFrameStep - 1) / kFrameStep * kFrameStep);
+  if (!pool.ok()) return pool.error();
+  auto buffers = pkt::FramePool::Create(kMessages, kMessageBytes + kFrameStep);
+  if (!buffers.ok()) return buffers.error();
+  std::unique_ptr<UdpPort> port(
+      new UdpPort(std::move(sockets), std::move(pool).value(), std::move(buffers).value()));
+  if (auto status = port->WatchSockets(); !status.ok()) return status.error();
+  port->capabilities_.frame_bytes_max = options.mtu + net::kEthernetBytes;
+  return port;
+}
+
+UdpPort::UdpPort(std::vector<UdpSocket> sockets, std::unique_ptr<pkt::FramePool> pool,
+                 std::unique_ptr<pkt::FramePool> buffers)
+    : sockets_(std::move(sockets)), pool_(std::move(pool)), buffers_(std::move(buffers)) {
+  for (uint32_t i = 0; i < kMessages; ++i) memory_[i] = buffers_->Take()->data;
+  for (const UdpSocket& socket : sockets_) {
+    if (!description_.empty()) description_ += "; ";
+    description_ += socket.local.Text() + " port " + std::to_string(socket.port) +
+                    ": UDP socket, " +
+                    (socket.sends_segments ? "segmented sends" : "single sends") + ", " +
+                    (socket.receives_coalesced ? "coalesced receives" : "single receives");
+  }
+}
+
+base::Status UdpPort::WatchSockets() {
+  if (sockets_.size() == 1) return base::Ok();
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  for (const UdpSocket& socket : sockets_) {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    if (!epoll_.valid() || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd.get(), &event) != 0)
+      return base::SystemError("UDP_SOCKET_FAILED", "epoll",
+                               "raise the limit of open files (ulimit -n)");
+  }
+  return base::Ok();
+}
+
+int UdpPort::wait_fd() const { return epoll_.valid() ? epoll_.get() : sockets_[0].fd.get(); }
+
+// The socket of the outer packet's family; sockets_.size() for what this port cannot send.
+uint32_t UdpPort::SocketFor(const pkt::Packet& packet) const {
+  const auto none = static_cast<uint32_t>(sockets_.size());
+  if (packet.len <= net::kEthernetBytes || packet.super_packet() ||
+      packet.checksum == pkt::Checksum::kPartial)
+    return none;
+  for (uint32_t i = 0; i < none; ++i) {
+    if (packet.data[net::kEthernetBytes] >> 4 == sockets_[i].local.family) return i;
+  }
+  return none;
+}
+
+// Fills messages_ from the socket; false when there was nothing.
+bool UdpPort::Read(UdpSocket& socket) {
+  mmsghdr headers[kMessages] = {};
+  iovec vectors[kMessages];
+  sockaddr_storage addresses[kMessages];
+  alignas(cmsghdr) uint8_t control[kMessages][kControlBytes];
+  for (uint32_t i = 0; i < kMessages; ++i) {
+    vectors[i] = {memory_[i], kMessageBytes};
+    headers[i].msg_hdr.msg_name = &addresses[i];
+    headers[i].msg_hdr.msg_namelen = sizeof addresses[i];
+    headers[i].msg_hdr.msg_iov = &vectors[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+    headers[i].msg_hdr.msg_control = control[i];
+    headers[i].msg_hdr.msg_controllen = kControlBytes;
+  }
+  const int n = recvmmsg(socket.fd.get(), headers, kMessages, MSG_DONTWAIT, nullptr);
+  if (n <= 0) return false;
+  for (int i = 0; i < n; ++i) {
+    Message& message = messages_[static_cast<uint32_t>(i)];
+    msghdr& header = headers[i].msg_hdr;
+    uint8_t tos = 0;
+    message.segment = headers[i].msg_len;
+    for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr;
+         item = CMSG_NXTHDR(&header, item)) {
+      int value = 0;
+      std::memcpy(&value, CMSG_DATA(item), std::min(sizeof value, item->cmsg_len - CMSG_LEN(0)));
+      const bool v4_tos = item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS;
+      const bool v6_tos = item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_TCLASS;
+      if (v4_tos || v6_tos) tos = static_cast<uint8_t>(value);
+      if (item->cmsg_level == SOL_UDP && item->cmsg_type == kUdpGro && value > 0)
+        message.segment = static_cast<uint32_t>(value);
+    }
+    message.from = PeerFrom(addresses[i], tos);
+    message.socket = &socket;
+    message.bytes = headers[i].msg_len;
+    message.done = 0;
+    message.truncated = (header.msg_flags & MSG_TRUNC) != 0;
+  }
+  message_count_ = static_cast<uint32_t>(n);
+  message_next_ = 0;
+  return true;
+}
+
+// The next datagram of the message into a frame of its own; false when no frame is free.
+bool UdpPort::Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters) {
+  Message& message = messages_[index];
+  const uint32_t outer = UdpOuterBytes(message.socket->local.family);
+  const uint32_t bytes = std::min(message.segment, message.bytes - message.done);
+  if (message.truncated || outer + bytes > pool_->frame_bytes() - pkt::kHeadroomBytes) {
+    counters.rx_packets.Add(1);
+    counters.rx_frames.Add(1);
+    counters.rx_bytes.Add(outer + bytes);
+    counters.Drop(pkt::DropReason::kRxTruncated, 1);
+  } else {
+    pkt::Packet* packet = pool_->Take();
+    if (packet == nullptr) return false;
+    WriteOuter(message.from, *message.socket, bytes, packet->data);
+    std::memcpy(packet->data + outer, memory_[index] + message.done, bytes);
+    packet->len = outer + bytes;
+    out.Push(packet);
+  }
+  message.done += bytes;
+  if (message.done == message.bytes) ++message_next_;
+  return true;
+}
+
+uint32_t UdpPort::Receive(pkt::Batch& out, pkt::LaneCounters& counters) {
+  const uint32_t before = out.count;
+  uint32_t empty = 0;
+  while (out.room() != 0) {
+    if (message_next_ < message_count_) {
+      if (!Slice(message_next_, out, counters))
+        break;  // The rest stays here until frames come back.
+      continue;
+    }
+    socket_next_ = (socket_next_ + 1) % static_cast<uint32_t>(sockets_.size());
+    if (Read(sockets_[socket_next_])) {
+      empty = 0;
+    } else if (++empty == sockets_.size()) {
+      break;
+    }
+  }
+  return out.count - before;
+}
+
+void UdpPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
+  UdpSend sends[kFamilies];
+  for (const pkt::Packet* packet : batch) {
+    const uint32_t index = SocketFor(*packet);
+    if (index == sockets_.size() || !sends[index].Add(packet, sockets_[index].sends_segments))
+      counters.Drop(pkt::DropReason::kTxError, packet->segments);
+  }
+  for (uint32_t i = 0; i < sockets_.size(); ++i) sends[i].Run(sockets_[i], counters);
+  pkt::GiveAll(batch);
+}
+
+Statistics UdpPort::statistics() const {
+  Statistics statistics;
+  for (const UdpSocket& socket : sockets_) statistics.rx_kernel_drops += socket.ReadDrops();
+  return statistics;
+}
+
+}  // namespace port
