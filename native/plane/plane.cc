@@ -86,7 +86,8 @@ base::Status Plane::Attach() {
   };
   for (const Place& place : places) {
     if (place.ifindex == 0) continue;
-    if (auto status = steering_->Attach(place.hook, place.ifindex); !status.ok()) {
+    if (auto status = steering_->Attach(place.hook, place.ifindex, !options_.Disabled("tcx"));
+        !status.ok()) {
       steering_->Detach();
       return status;
     }
@@ -137,7 +138,7 @@ Inspection Plane::Inspect() const {
   seen.running = !closed_ && attached_;
   seen.table_version = table_version_;
   seen.peers = peers_;
-  seen.steering = attached_ && !closed_ ? "tcx" : "none";
+  seen.steering = steering_->method();
   if (closed_) return seen;
   seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(),
                         ports_.overlay_reason, ports_.overlay->statistics().rx_kernel_drops});

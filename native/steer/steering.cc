@@ -96,26 +96,43 @@ int Steering::ProgramOf(Hook hook) const {
   return -1;
 }
 
-base::Status Steering::Attach(Hook hook, uint32_t ifindex) {
-  bpf_attr attr{};
-  attr.link_create.prog_fd = static_cast<uint32_t>(ProgramOf(hook));
-  attr.link_create.target_ifindex = ifindex;
-  attr.link_create.attach_type = hook == Hook::kOverlayEgress ? kTcxEgress : kTcxIngress;
-  const long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof attr);
-  if (fd < 0) {
-    return base::SystemError("BPF_ATTACH_FAILED",
-                             std::string("bpf(BPF_LINK_CREATE, tcx) at ") + Name(hook),
-                             errno == EINVAL ? "tcx links need Linux >= 6.6"
-                                             : "CAP_NET_ADMIN is needed in this network namespace");
+base::Status Steering::Attach(Hook hook, uint32_t ifindex, bool use_tcx) {
+  const bool egress = hook == Hook::kOverlayEgress;
+  if (use_tcx) {
+    bpf_attr attr{};
+    attr.link_create.prog_fd = static_cast<uint32_t>(ProgramOf(hook));
+    attr.link_create.target_ifindex = ifindex;
+    attr.link_create.attach_type = egress ? kTcxEgress : kTcxIngress;
+    const long fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof attr);
+    if (fd >= 0) {
+      links_.emplace_back(static_cast<int>(fd));
+      return base::Ok();
+    }
+    if (errno != EINVAL) {
+      return base::SystemError("BPF_ATTACH_FAILED",
+                               std::string("bpf(BPF_LINK_CREATE, tcx) at ") + Name(hook),
+                               "CAP_BPF and CAP_NET_ADMIN are needed in this network namespace");
+    }
+    // EINVAL: a kernel that does not know the attach type.
   }
-  links_.emplace_back(static_cast<int>(fd));
+  auto filter =
+      TcFilter::Attach(ProgramOf(hook), ifindex,
+                       egress ? TcFilter::Direction::kEgress : TcFilter::Direction::kIngress);
+  if (!filter.ok()) return filter.error();
+  filters_.push_back(std::move(filter).value());
   return base::Ok();
+}
+
+const char* Steering::method() const {
+  if (!links_.empty()) return "tcx";
+  return filters_.empty() ? "none" : "tc";
 }
 
 void Steering::Detach() {
   if (state_ != nullptr)
     state_->workers = 0;  // rs_alive() answers no before the first link is gone.
   links_.clear();
+  filters_.clear();
 }
 
 }  // namespace steer

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "bpf/steer_state.h"
 #include "fwd/snapshot.h"
+#include "steer/tc_filter.h"
 
 namespace steer {
 
@@ -31,8 +32,11 @@ class Steering {
   // Addresses follow the peer table; called at every apply.
   void Follow(const fwd::Snapshot& table);
 
-  // Attaches by a tcx link (Linux >= 6.6).
-  base::Status Attach(Hook hook, uint32_t ifindex);
+  // Attaches by a tcx link (Linux >= 6.6), or, where there are none, by a tc filter. `use_tcx`
+  // false forces the latter.
+  base::Status Attach(Hook hook, uint32_t ifindex, bool use_tcx);
+  // "tcx", "tc", or "none" while nothing is attached.
+  const char* method() const;
   // From here on every packet takes the kernel path. Idempotent.
   void Detach();
 
@@ -47,6 +51,7 @@ class Steering {
   base::UniqueFd state_map_, xsks_map_;
   rs_steer_state* state_ = nullptr;  // Mapped from state_map_.
   std::vector<base::UniqueFd> links_;
+  std::vector<std::unique_ptr<TcFilter>> filters_;
 };
 
 }  // namespace steer

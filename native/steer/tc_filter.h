@@ -1,0 +1,38 @@
+// The way to attach before tcx links (Linux < 6.6): a direct-action BPF filter on the clsact qdisc,
+// through rtnetlink. Such a filter outlives its process; the heartbeat in the shared state then
+// sends every packet the kernel's way until somebody replaces or removes the filter. Control thread
+// only. Never touches a filter that is not ours.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/result.h"
+#include "netlink/request_socket.h"
+
+namespace steer {
+
+class TcFilter {
+ public:
+  enum class Direction { kIngress, kEgress };
+
+  // Adds the clsact qdisc if there is none and puts the program at our own priority and handle,
+  // replacing what a dead data plane may have left there.
+  static base::Result<std::unique_ptr<TcFilter>> Attach(int program_fd, uint32_t ifindex,
+                                                        Direction direction);
+  // Removes the filter; the qdisc stays, because others may have used it since.
+  ~TcFilter();
+  TcFilter(const TcFilter&) = delete;
+  TcFilter& operator=(const TcFilter&) = delete;
+
+ private:
+  TcFilter(std::unique_ptr<netlink::RequestSocket> socket, uint32_t ifindex, Direction direction)
+      : socket_(std::move(socket)), ifindex_(ifindex), direction_(direction) {}
+  base::Status Send(uint16_t type, uint16_t flags, int program_fd);
+
+  std::unique_ptr<netlink::RequestSocket> socket_;
+  uint32_t ifindex_;
+  Direction direction_;
+};
+
+}  // namespace steer
