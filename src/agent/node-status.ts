@@ -2,14 +2,21 @@
 // `ripstop status`. Needs no running agent; every question has a deadline, and silence is an answer.
 import { once } from "node:events";
 import { connect } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { DataplaneClient } from "../dataplane/client.js";
 import type { Inspection } from "../dataplane/binding.js";
 import type { Counters } from "../dataplane/counters.js";
+import { pidPathOf } from "../dataplane/socket-path.js";
 import { RipstopError } from "../lib/errors.js";
+import { isStopped, readPidFile } from "../lib/process-identity.js";
 import type { RunPaths } from "./run-dir.js";
 import { type AgentStatus, agentStatusSchema, type Condition } from "./status.js";
 
-const DEADLINE_MS = 120;
+/** The agent answers from memory; a machine under load is given time. */
+const AGENT_DEADLINE_MS = 1_000;
+/** A data plane that lives answers within this; one that is stopped is not waited for any longer. */
+const DATAPLANE_PATIENCE_MS = 120;
+const DATAPLANE_DEADLINE_MS = 1_000;
 
 export interface DataplaneStatus {
   readonly state: "running" | "closed" | "silent" | "absent";
@@ -27,6 +34,8 @@ export interface NodeStatus {
   readonly dataplane: DataplaneStatus;
 }
 
+const NOTHING = { pid: null, version: null, inspection: null, counters: null };
+
 export async function readNodeStatus(paths: RunPaths): Promise<NodeStatus> {
   const [agent, dataplane] = await Promise.all([askAgent(paths.agentSocket), askDataplane(paths.dataplaneSocket)]);
   if (typeof agent === "string") {
@@ -41,7 +50,7 @@ export async function readNodeStatus(paths: RunPaths): Promise<NodeStatus> {
 
 /** A string says why there is no status. */
 async function askAgent(path: string): Promise<AgentStatus | string> {
-  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const signal = AbortSignal.timeout(AGENT_DEADLINE_MS);
   const socket = connect(path);
   socket.on("error", () => {});
   try {
@@ -67,23 +76,34 @@ async function askAgent(path: string): Promise<AgentStatus | string> {
 }
 
 async function askDataplane(path: string): Promise<DataplaneStatus> {
-  const nothing = { pid: null, version: null, inspection: null, counters: null };
-  const client = await DataplaneClient.connect(path, { deadlineMs: DEADLINE_MS }).catch(() => null);
-  if (client === null) return { state: "absent", ...nothing };
+  const client = await DataplaneClient.connect(path, { deadlineMs: DATAPLANE_DEADLINE_MS }).catch(() => null);
+  if (client === null) return { state: "absent", ...NOTHING };
   try {
-    // All questions at once: one deadline, not three.
-    const [hello, inspection, counters] = await Promise.all([
-      client.hello("observe"),
-      client.inspect().catch(unlessClosed),
-      client.counters().catch(unlessClosed),
-    ]);
-    const { pid, version } = hello;
-    return { state: inspection === null ? "closed" : "running", pid, version, inspection, counters };
+    return await Promise.race([question(client), stopped(path)]);
   } catch {
-    return { state: "silent", ...nothing };
+    return { state: "silent", ...NOTHING };
   } finally {
     client.disconnect();
   }
+}
+
+async function question(client: DataplaneClient): Promise<DataplaneStatus> {
+  // All at once: one deadline, not three.
+  const [{ pid, version }, inspection, counters] = await Promise.all([
+    client.hello("observe"),
+    client.inspect().catch(unlessClosed),
+    client.counters().catch(unlessClosed),
+  ]);
+  return { state: inspection === null ? "closed" : "running", pid, version, inspection, counters };
+}
+
+/** Rejects when patience has run out and the process is stopped (SIGSTOP, a debugger); else never settles. */
+async function stopped(path: string): Promise<never> {
+  await setTimeout(DATAPLANE_PATIENCE_MS, undefined, { ref: false });
+  const identity = readPidFile(pidPathOf(path));
+  if (identity !== null && isStopped(identity))
+    throw new RipstopError("DATAPLANE_SILENT", "the data-plane process is stopped");
+  return new Promise(() => {});
 }
 
 function unlessClosed(error: unknown): null {

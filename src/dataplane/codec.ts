@@ -81,7 +81,8 @@ export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, 
 
 /** The same table under another version number. */
 export function withVersion(table: Uint8Array, version: bigint): Uint8Array {
-  const copy = table.slice();
+  // Not slice(): a Buffer's slice shares its memory.
+  const copy = new Uint8Array(table);
   new DataView(copy.buffer).setBigUint64(HEADER.version, version, true);
   return copy;
 }

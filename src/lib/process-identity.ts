@@ -8,6 +8,17 @@ export type ProcessIdentity = z.infer<typeof identitySchema>;
 
 /** Null when there is no such process, or only its zombie. */
 export function identifyProcess(pid: number): ProcessIdentity | null {
+  const found = readStat(pid);
+  return found === null || found.state === "Z" || found.state === "X" ? null : { pid, startTicks: found.startTicks };
+}
+
+/** By SIGSTOP or a debugger. */
+export function isStopped(identity: ProcessIdentity): boolean {
+  const found = readStat(identity.pid);
+  return found?.startTicks === identity.startTicks && (found.state === "T" || found.state === "t");
+}
+
+function readStat(pid: number): { readonly state: string; readonly startTicks: string } | null {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -18,7 +29,7 @@ export function identifyProcess(pid: number): ProcessIdentity | null {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state] = fields;
   const startTicks = fields[19];
-  return startTicks === undefined || state === "Z" || state === "X" ? null : { pid, startTicks };
+  return state === undefined || startTicks === undefined ? null : { state, startTicks };
 }
 
 export function isRunning(identity: ProcessIdentity): boolean {
