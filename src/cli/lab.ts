@@ -1,6 +1,6 @@
 // `ripstop lab up|exec|status|down`: virtual clusters in network namespaces on this machine.
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { runDemo } from "../lab/demo/demo.js";
+import { type DemoOptions, runDemo } from "../lab/demo/demo.js";
 import { labExec, noLab } from "../lab/exec.js";
 import { labDown, labUp } from "../lab/lab.js";
 import {
@@ -72,12 +72,7 @@ function addUp(lab: Command, context: CommandContext): void {
         .default(DEFAULT_OPTIONS.underlayPort),
     )
     .option("--disable <features>", "data-plane features to force off, e.g. tunnel-gso", parseWords, [])
-    .option(
-      "--prefix <text>",
-      "start of every namespace name, for a second lab beside the first",
-      parsePrefix,
-      DEFAULT_OPTIONS.prefix,
-    )
+    .addOption(prefixOption())
     .addOption(
       new Option("--store <kind>", "where leases live").choices(["file", "etcd"]).default(DEFAULT_OPTIONS.store),
     )
@@ -135,10 +130,18 @@ function addDemo(lab: Command, context: CommandContext, finish: (exitCode: numbe
     .description("Show it all on two nodes: leases, ping, TCP and UDP on three paths, who carried them, a crash.")
     .option("--keep", "leave the lab up", false)
     .option("--rounds <n>", "measured rounds per path", parseRounds, 3)
-    .action(async ({ keep, rounds }: { readonly keep: boolean; readonly rounds: number }) => {
+    .addOption(prefixOption())
+    .addOption(directoryOption())
+    .action(async (chosen: Pick<DemoOptions, "keep" | "rounds" | "prefix" | "directory">) => {
       const report = progress(context, performance.now());
-      finish((await runDemo({ keep, rounds, out: context.out, report, signal: context.signal })) ? 0 : 1);
+      finish((await runDemo({ ...chosen, out: context.out, report, signal: context.signal })) ? 0 : 1);
     });
+}
+
+function prefixOption(): Option {
+  return new Option("--prefix <text>", "start of every namespace name, for a second lab beside the first")
+    .argParser(parsePrefix)
+    .default(DEFAULT_OPTIONS.prefix);
 }
 
 function directoryOption(): Option {

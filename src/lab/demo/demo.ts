@@ -2,17 +2,18 @@
 // Runs in the foreground of `npm run demo`; cleans up whatever happens, unless told to keep the lab.
 import { RipstopError } from "../../lib/errors.js";
 import { labDown } from "../lab.js";
-import { LAB_DIRECTORY } from "../plan.js";
 import { readState } from "../state.js";
 import { labStatus } from "../status.js";
 import { textTable } from "../text-table.js";
 import { crash } from "./crash.js";
 import { endsOf, type Measurement, measure } from "./measure.js";
-import { DEMO_PATHS, type DemoPath, demoOptions, OURS, switchTo } from "./paths.js";
+import { DEMO_PATHS, type DemoContext, type DemoPath, demoOptions, OURS, switchTo } from "./paths.js";
 import { callWitness, proofTable, proves, type Witness } from "./proof.js";
 import { resultsTable } from "./results-table.js";
 
 export interface DemoOptions {
+  readonly directory: string;
+  readonly prefix: string;
   readonly keep: boolean;
   readonly rounds: number;
   readonly out: (text: string) => void;
@@ -22,23 +23,24 @@ export interface DemoOptions {
 
 /** Resolves with true when everything the demo claims was seen. */
 export async function runDemo(options: DemoOptions): Promise<boolean> {
-  const context = { directory: LAB_DIRECTORY, report: options.report, signal: options.signal };
-  await refuseForeignLab();
+  const { directory, prefix } = options;
+  const context = { directory, prefix, report: options.report, signal: options.signal };
+  await refuseForeignLab(context);
   try {
     const good = await show(options, context);
     if (options.keep)
       options.out("The lab stays up: ripstop lab status, ripstop lab exec rs-p1 -- ..., ripstop lab down\n");
     return good;
   } finally {
-    if (!options.keep) await labDown({ directory: LAB_DIRECTORY, report: options.report });
+    if (!options.keep) await labDown({ directory, report: options.report });
   }
 }
 
-async function show(options: DemoOptions, context: Parameters<typeof switchTo>[1]): Promise<boolean> {
+async function show(options: DemoOptions, context: DemoContext): Promise<boolean> {
   const { out, report, signal } = options;
   report("starting two nodes, a pod each");
   await switchTo(OURS, context);
-  await showLeases(out);
+  await showLeases(out, context.directory);
 
   const results = new Map<DemoPath, Measurement[]>(DEMO_PATHS.map((path) => [path, []]));
   const witnesses: Witness[] = [];
@@ -55,7 +57,9 @@ async function show(options: DemoOptions, context: Parameters<typeof switchTo>[1
       report(`round ${round + 1} of ${options.rounds}, ${path.name}: ${figures}`);
     }
   }
-  out(`\nMedians of ${options.rounds} interleaved rounds, rs-p1 to rs-p2, ratios against kernel VXLAN:\n\n`);
+  out(
+    `\nMedians of ${options.rounds} interleaved rounds, ${context.prefix}p1 to ${context.prefix}p2, ratios against kernel VXLAN:\n\n`,
+  );
   out(resultsTable(results));
   out("\nWho carried a known number of UDP packets:\n\n");
   out(proofTable(witnesses));
@@ -63,8 +67,8 @@ async function show(options: DemoOptions, context: Parameters<typeof switchTo>[1
   return (await showCrash(options, context)) && witnesses.every(proves);
 }
 
-async function showLeases(out: (text: string) => void): Promise<void> {
-  const status = await labStatus(LAB_DIRECTORY);
+async function showLeases(out: (text: string) => void, directory: string): Promise<void> {
+  const status = await labStatus(directory);
   if (status === null) throw new RipstopError("LAB_NOT_THERE", "the lab vanished; run the demo again");
   out("\n");
   out(
@@ -84,12 +88,12 @@ async function showLeases(out: (text: string) => void): Promise<void> {
   out("\n");
 }
 
-async function showCrash(options: DemoOptions, context: Parameters<typeof switchTo>[1]): Promise<boolean> {
-  options.report("killing the data plane of rs-n1 during a ping every millisecond");
+async function showCrash(options: DemoOptions, context: DemoContext): Promise<boolean> {
+  options.report("killing the data plane of the first node during a ping every millisecond");
   const plan = await switchTo(OURS, context);
   const { ping, killedPid, newPid, recoveredMs } = await crash(plan, await endsOf(plan), options.signal);
   options.out(
-    `\nData plane ${killedPid} of rs-n1 killed: ${ping.lost} of ${ping.sent} pings 1 ms apart lost, ` +
+    `\nData plane ${killedPid} of ${context.prefix}n1 killed: ${ping.lost} of ${ping.sent} pings 1 ms apart lost, ` +
       `largest gap ${ping.gapMaxMs.toFixed(0)} ms.\n` +
       `The kernel carried until the agent had started data plane ${newPid}, ${recoveredMs.toFixed(0)} ms later.\n\n`,
   );
@@ -97,10 +101,10 @@ async function showCrash(options: DemoOptions, context: Parameters<typeof switch
 }
 
 /** A lab of somebody else's making is not the demo's to change; what an earlier demo left is. */
-async function refuseForeignLab(): Promise<void> {
-  const plan = await readState(LAB_DIRECTORY);
+async function refuseForeignLab({ directory, prefix }: DemoContext): Promise<void> {
+  const plan = await readState(directory);
   if (plan === null) return;
-  const ours = DEMO_PATHS.some((path) => JSON.stringify(demoOptions(path)) === JSON.stringify(plan.options));
-  if (ours) return;
-  throw new RipstopError("LAB_DIFFERENT", `a lab is up in ${LAB_DIRECTORY}; remove it with \`ripstop lab down\` first`);
+  const asFound = JSON.stringify(plan.options);
+  if (DEMO_PATHS.some((path) => JSON.stringify(demoOptions(path, prefix)) === asFound)) return;
+  throw new RipstopError("LAB_DIFFERENT", `a lab is up in ${directory}; remove it with \`ripstop lab down\` first`);
 }

@@ -16,13 +16,19 @@ export const OURS: DemoPath = { name: "ripstop, auto", dataplane: "auto", underl
 export const OURS_XDP: DemoPath = { name: "ripstop, AF_XDP port", dataplane: "auto", underlayPort: "xdp" };
 export const DEMO_PATHS: readonly DemoPath[] = [KERNEL, OURS, OURS_XDP];
 
-export function demoOptions(path: DemoPath): LabOptions {
-  return { ...DEFAULT_OPTIONS, dataplane: path.dataplane, underlayPort: path.underlayPort };
+export interface DemoContext extends LabContext {
+  /** Start of the namespace names. */
+  readonly prefix: string;
+  readonly signal: AbortSignal;
+}
+
+export function demoOptions(path: DemoPath, prefix: string): LabOptions {
+  return { ...DEFAULT_OPTIONS, prefix, dataplane: path.dataplane, underlayPort: path.underlayPort };
 }
 
 /** Makes every node carry packets this way, and makes sure of it: a demo that measures the wrong path would lie. */
-export async function switchTo(path: DemoPath, context: LabContext): Promise<LabPlan> {
-  const plan = await labUp(demoOptions(path), { ...context, report: () => undefined });
+export async function switchTo(path: DemoPath, context: DemoContext): Promise<LabPlan> {
+  const plan = await labUp(demoOptions(path, context.prefix), { ...context, report: () => undefined });
   for (const node of plan.nodes) {
     const view = await viewPlane(node);
     if (path === KERNEL) {
