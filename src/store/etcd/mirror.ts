@@ -1,0 +1,136 @@
+// Our copy of what is under one prefix: list, then watch from the next revision, and list again after anything unusual. A
+// watch only shortens the delay; every list replaces the copy. While etcd is away the copy stays as it is. Owned by the
+// etcd store; never throws into its consumers.
+import { Backoff } from "../../lib/backoff.js";
+import type { Clock } from "../../lib/clock.js";
+import type { EtcdEvent, EtcdRecord, EtcdTransport } from "./transport.js";
+
+export interface MirrorOptions {
+  readonly transport: EtcdTransport;
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** Called after the copy may have changed; the map is the live copy. */
+  readonly onChange: (records: ReadonlyMap<string, EtcdRecord>) => void;
+}
+
+export interface MirrorState {
+  readonly connected: boolean;
+  readonly lastListAtMs: number | null;
+  /** Empty while all is well. */
+  readonly failure: string;
+  /** Lists that found something the watch had not told. */
+  readonly repairs: number;
+}
+
+const BACKOFF = { initialMs: 100, maxMs: 5_000 };
+/** A full list now and then, whatever the watch says; jittered so that nodes do not list together. */
+const RELIST_MS = 300_000;
+
+export class EtcdMirror {
+  readonly #options: MirrorOptions;
+  readonly #records = new Map<string, EtcdRecord>();
+  #listed = false;
+  #connected = false;
+  #lastListAtMs: number | null = null;
+  #failure = "";
+  #repairs = 0;
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+  }
+
+  get state(): MirrorState {
+    return {
+      connected: this.#connected,
+      lastListAtMs: this.#lastListAtMs,
+      failure: this.#failure,
+      repairs: this.#repairs,
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random } = this.#options;
+    const backoff = new Backoff({ ...BACKOFF, random });
+    let continuous = false;
+    while (!signal.aborted) {
+      try {
+        const revision = await this.#list(continuous, signal);
+        backoff.reset();
+        continuous = await this.#watch(revision + 1n, signal);
+        // A stream that ends at once, again and again, must not become a loop of lists.
+        if (!continuous) await clock.sleep(backoff.nextMs(), signal);
+      } catch (error) {
+        continuous = false;
+        this.#connected = false;
+        if (signal.aborted) return;
+        this.#failure = (error as Error).message;
+        await clock.sleep(backoff.nextMs(), signal);
+      }
+    }
+  }
+
+  /** `expectEqual`: the watch ran without a gap, so a difference is something it failed to tell. */
+  async #list(expectEqual: boolean, signal: AbortSignal): Promise<bigint> {
+    const listing = await this.#options.transport.list(this.#options.prefix, signal);
+    let changed = !this.#listed;
+    const present = new Set<string>();
+    for (const record of listing.records) {
+      present.add(record.key);
+      if (
+        this.#records.get(record.key)?.modRevision === record.modRevision &&
+        this.#records.get(record.key)?.value === record.value
+      )
+        continue;
+      this.#records.set(record.key, record);
+      changed = true;
+    }
+    for (const key of this.#records.keys()) {
+      if (present.has(key)) continue;
+      this.#records.delete(key);
+      changed = true;
+    }
+    if (changed && expectEqual) this.#repairs++;
+    this.#listed = true;
+    this.#lastListAtMs = this.#options.clock.nowMs();
+    this.#connected = true;
+    this.#failure = "";
+    if (changed) this.#options.onChange(this.#records);
+    return listing.revision;
+  }
+
+  /** True when it was ended by the time for a full list and not by the other side. */
+  async #watch(fromRevision: bigint, signal: AbortSignal): Promise<boolean> {
+    const { clock, random, transport, prefix } = this.#options;
+    const round = new AbortController();
+    const bound = AbortSignal.any([signal, round.signal]);
+    let due = false;
+    const relist = clock.sleep(RELIST_MS * (0.75 + 0.5 * random()), bound).then(() => {
+      due = !bound.aborted;
+      round.abort();
+    });
+    try {
+      await transport.watch(prefix, fromRevision, (events) => this.#apply(events), bound);
+    } finally {
+      round.abort();
+      await relist;
+    }
+    if (!due) this.#connected = false;
+    return due;
+  }
+
+  #apply(events: readonly EtcdEvent[]): void {
+    let changed = false;
+    for (const event of events) {
+      const key = event.kind === "put" ? event.record.key : event.key;
+      const revision = event.kind === "put" ? event.record.modRevision : event.modRevision;
+      const known = this.#records.get(key);
+      // Replayed events are older than what the list showed.
+      if (known !== undefined && known.modRevision >= revision) continue;
+      if (event.kind === "put") this.#records.set(key, event.record);
+      else if (!this.#records.delete(key)) continue;
+      changed = true;
+    }
+    if (changed) this.#options.onChange(this.#records);
+  }
+}

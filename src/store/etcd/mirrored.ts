@@ -1,0 +1,51 @@
+// A mirror in the form its followers want: it starts with the first of them, and changes that come together are shown
+// together. Owned by the etcd store.
+import { Latest } from "../../lib/latest.js";
+import { EtcdMirror, type MirrorOptions, type MirrorState } from "./mirror.js";
+import type { EtcdRecord } from "./transport.js";
+
+/** How long changes are gathered before they are shown. */
+const SETTLE_MS = 10;
+
+export class Mirrored<T> {
+  readonly #latest = new Latest<T>();
+  readonly #mirror: EtcdMirror;
+  readonly #signal: AbortSignal;
+  #running: Promise<void> | null = null;
+  #settling = false;
+
+  constructor(
+    options: Omit<MirrorOptions, "onChange">,
+    view: (records: ReadonlyMap<string, EtcdRecord>) => T,
+    signal: AbortSignal,
+  ) {
+    this.#signal = signal;
+    this.#mirror = new EtcdMirror({
+      ...options,
+      onChange: (records) => {
+        if (this.#settling) return;
+        this.#settling = true;
+        setTimeout(
+          () => {
+            this.#settling = false;
+            this.#latest.set(view(records));
+          },
+          this.#latest.current === undefined ? 0 : SETTLE_MS,
+        ).unref();
+      },
+    });
+  }
+
+  get state(): MirrorState {
+    return this.#mirror.state;
+  }
+
+  get ended(): Promise<void> {
+    return this.#running ?? Promise.resolve();
+  }
+
+  follow(signal: AbortSignal): AsyncIterable<T> {
+    this.#running ??= this.#mirror.run(this.#signal);
+    return this.#latest.follow(AbortSignal.any([signal, this.#signal]));
+  }
+}
