@@ -1,5 +1,6 @@
 #include "engine/lane.h"
 
+#include "path/coalesce.h"
 #include "path/decap.h"
 #include "path/encap.h"
 
@@ -16,6 +17,11 @@ void DropWithoutTable(pkt::Batch& batch, pkt::LaneCounters& counters) {
     counters.Drop(pkt::DropReason::kNoTable, 1);
   }
   pkt::GiveAll(batch);
+}
+
+// A port that cannot send an encapsulated super-packet does not receive one either.
+bool MustCoalesce(const port::Port& underlay, const port::Port& overlay) {
+  return overlay.capabilities().super_packets && !underlay.capabilities().tunnel_super_packets;
 }
 
 }  // namespace
@@ -43,10 +49,19 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
   return received;
 }
 
-DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments)
+void CoalesceDrain::Take(pkt::Batch& batch) {
+  path::Coalesce(batch, big_, out_, counters_, true);
+  out_.Flush();
+}
+
+DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments,
+                     pkt::FramePool& big)
     : underlay_(underlay),
       segments_(segments),
-      deliver_drain_(overlay, segments, counters_, false) {}
+      deliver_drain_(overlay, segments, counters_, false),
+      coalesce_drain_(deliver_drain_, big, counters_),
+      deliver_(MustCoalesce(underlay, overlay) ? static_cast<pkt::Drain&>(coalesce_drain_)
+                                               : deliver_drain_) {}
 
 uint32_t DecapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
   const uint32_t received = underlay_.Receive(batch_, counters_);

@@ -37,10 +37,25 @@ class EncapLane {
   pkt::Outbox punt_{punt_drain_};
 };
 
-// Underlay -> overlay.
+// Between decap and the overlay port: neighbouring segments of one flow leave as one super-packet.
+class CoalesceDrain final : public pkt::Drain {
+ public:
+  CoalesceDrain(pkt::Drain& next, pkt::FramePool& big, pkt::LaneCounters& counters)
+      : big_(big), counters_(counters), out_(next) {}
+  void Take(pkt::Batch& batch) override;
+
+ private:
+  pkt::FramePool& big_;
+  pkt::LaneCounters& counters_;
+  pkt::Outbox out_;
+};
+
+// Underlay -> overlay. `big`: frames for super-packets, used when the underlay port hands over
+// single packets and the overlay port takes super-packets.
 class DecapLane {
  public:
-  DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments);
+  DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments,
+            pkt::FramePool& big);
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
 
@@ -50,8 +65,9 @@ class DecapLane {
   pkt::LaneCounters counters_;
   path::ReplyLimiter limiter_;
   PortDrain deliver_drain_;
+  CoalesceDrain coalesce_drain_;
   pkt::Batch batch_;
-  pkt::Outbox deliver_{deliver_drain_};
+  pkt::Outbox deliver_;
 };
 
 }  // namespace engine

@@ -24,6 +24,10 @@ constexpr int kSleepMs =
 constexpr int kNice = -15;
 constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
+constexpr uint32_t kBigFrames = pkt::kBatchMax;
+constexpr uint32_t kBigFrameBytes =
+    34 * 2048;  // One super-packet of 64 KiB with headers and headroom.
+static_assert(kBigFrameBytes >= pkt::kSuperPacketMax + pkt::kHeadroomBytes);
 
 }  // namespace
 
@@ -32,25 +36,29 @@ base::Result<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& option
                                                      fwd::Publisher& publisher) {
   auto segments = pkt::FramePool::Create(kSegmentFrames, kSegmentFrameBytes);
   if (!segments.ok()) return segments.error();
+  auto big = pkt::FramePool::Create(kBigFrames, kBigFrameBytes);
+  if (!big.ok()) return big.error();
   base::UniqueFd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake.valid()) {
     return base::SystemError("WORKER_START_FAILED", "eventfd",
                              "raise the open-files limit (ulimit -n)");
   }
   return std::unique_ptr<Worker>(new Worker(options, overlay, underlay, publisher,
-                                            std::move(segments).value(), std::move(wake)));
+                                            std::move(segments).value(), std::move(big).value(),
+                                            std::move(wake)));
 }
 
 Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay,
                fwd::Publisher& publisher, std::unique_ptr<pkt::FramePool> segments,
-               base::UniqueFd wake)
+               std::unique_ptr<pkt::FramePool> big, base::UniqueFd wake)
     : options_(options),
       overlay_(overlay),
       underlay_(underlay),
       publisher_(publisher),
       segments_(std::move(segments)),
+      big_(std::move(big)),
       encap_(overlay, underlay, *segments_),
-      decap_(underlay, overlay, *segments_),
+      decap_(underlay, overlay, *segments_, *big_),
       wake_(std::move(wake)) {
   Beat();  // Steering may be attached before the thread has had its first turn.
 }

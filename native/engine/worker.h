@@ -44,7 +44,8 @@ class Worker {
 
  private:
   Worker(const WorkerOptions& options, port::Port& overlay, port::Port& underlay,
-         fwd::Publisher& publisher, std::unique_ptr<pkt::FramePool> segments, base::UniqueFd wake);
+         fwd::Publisher& publisher, std::unique_ptr<pkt::FramePool> segments,
+         std::unique_ptr<pkt::FramePool> big, base::UniqueFd wake);
   void Loop();
   uint64_t Beat();
   void Sleep();
@@ -54,6 +55,7 @@ class Worker {
   port::Port& underlay_;
   fwd::Publisher& publisher_;
   std::unique_ptr<pkt::FramePool> segments_;  // Frames that segmentation and fragmentation fill.
+  std::unique_ptr<pkt::FramePool> big_;       // Frames that coalescing fills.
   EncapLane encap_;
   DecapLane decap_;
   base::UniqueFd wake_;  // eventfd: Stop interrupts Sleep.
