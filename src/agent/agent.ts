@@ -11,9 +11,9 @@ import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
-import { type LocalSnapshot, readLocalSnapshot, writeLocalSnapshot } from "./local-snapshot.js";
+import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import type { AgentParts } from "./parts.js";
-import { requireCapabilities } from "./privileges.js";
+import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { StatusBoard } from "./status-board.js";
@@ -48,7 +48,7 @@ export class Agent {
     this.#parts = parts;
     this.#paths = paths;
     this.#board = board;
-    this.#snapshotPath = `${options.stateDir}/snapshot.json`;
+    this.#snapshotPath = snapshotPath(options.stateDir);
   }
 
   /** Rejects when the start fails; resolves when the signal has ended it. */
@@ -77,7 +77,7 @@ export class Agent {
     const network = parseNetworkConfig(networkText, { allocates: parts.store.kind !== "kube" });
     for (const warning of network.warnings) parts.logger.warn("network configuration", { reason: warning });
     const choice = chooseDataPlane(this.#options.dataPlane, network.dataPlane);
-    requireCapabilities(choice.mode === "userspace");
+    if (choice.mode === "userspace") requireCapabilities("the agent", USERSPACE_CAPABILITIES);
     const given: SessionOptions = { options: this.#options, network, choice, parts };
     const session = await Session.make(given);
     await this.#undoDevices(undo);

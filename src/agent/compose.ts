@@ -16,7 +16,7 @@ import { FileStore } from "../store/file/file-store.js";
 import type { Store } from "../store/store.js";
 import { Agent } from "./agent.js";
 import { dataplaneLauncher } from "./dataplane-process.js";
-import { requireCapabilities } from "./privileges.js";
+import { KERNEL_CAPABILITIES, requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import { lockSocket, prepareRunDirectory, type RunPaths } from "./run-dir.js";
 import { StatusBoard } from "./status-board.js";
 
@@ -33,7 +33,10 @@ export interface AgentProcess {
 export async function runAgent({ options, warnings, nativePath }: AgentProcess, signal: AbortSignal): Promise<void> {
   const logger = createLogger({ level: levelOfVerbosity(options.verbosity), destination: 2 });
   for (const reason of warnings) logger.warn("command line", { reason });
-  requireCapabilities(options.dataPlane.mode === "userspace");
+  requireCapabilities(
+    "the agent",
+    options.dataPlane.mode === "userspace" ? USERSPACE_CAPABILITIES : KERNEL_CAPABILITIES,
+  );
   const down = new Teardown();
   try {
     const paths = prepareRunDirectory(options.runDir);

@@ -2,6 +2,7 @@
 // its own lease, and everybody's leases as they were when the last peer table was applied. The agent starts from it when the
 // store is away. Written durably; a file that cannot be read is the same as none.
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { decodeLeaseAttrs, decodeSubnetKey, encodeLeaseAttrs, encodeSubnetKey } from "../lease/codec.js";
 import type { Lease } from "../lease/lease.js";
@@ -25,6 +26,10 @@ export interface LocalSnapshot {
   readonly networkConfig: string;
   readonly own: Lease;
   readonly leases: ReadonlyMap<string, Lease>;
+}
+
+export function snapshotPath(stateDir: string): string {
+  return join(stateDir, "snapshot.json");
 }
 
 export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot): Promise<void> {

@@ -13,14 +13,21 @@ export function effectiveCapabilities(status = readFileSync("/proc/self/status",
   return new Set(names.filter((name) => ((bits >> BigInt(CAPABILITY[name])) & 1n) === 1n));
 }
 
-/** Throws CAPABILITY_MISSING, naming every one that is missing for what was asked. */
-export function requireCapabilities(userspace: boolean, held = effectiveCapabilities()): void {
-  const wanted: Capability[] = userspace ? ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"] : ["CAP_NET_ADMIN"];
+/** What the agent needs; opening ports and loading BPF programs needs more than programming the kernel. */
+export const KERNEL_CAPABILITIES: readonly Capability[] = ["CAP_NET_ADMIN"];
+export const USERSPACE_CAPABILITIES: readonly Capability[] = ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"];
+
+/** Throws CAPABILITY_MISSING, naming `who` needs them and every one that is missing. */
+export function requireCapabilities(
+  who: string,
+  wanted: readonly Capability[],
+  held: ReadonlySet<Capability> = effectiveCapabilities(),
+): void {
   // Before Linux 5.8, and for whoever has it, CAP_SYS_ADMIN stands for CAP_BPF.
   const missing = wanted.filter((name) => !held.has(name) && !(name === "CAP_BPF" && held.has("CAP_SYS_ADMIN")));
   if (missing.length === 0) return;
   throw new RipstopError(
     "CAPABILITY_MISSING",
-    `the agent lacks ${missing.join(", ")}; run it as root, or grant ${missing.length === 1 ? "it" : "them"} (systemd: AmbientCapabilities, Kubernetes: capabilities.add)`,
+    `${who} lacks ${missing.join(", ")}; run it as root, or grant ${missing.length === 1 ? "it" : "them"} (systemd: AmbientCapabilities, Kubernetes: capabilities.add)`,
   );
 }

@@ -11,8 +11,6 @@ export interface RunPaths {
   readonly agentSocket: string;
   readonly dataplaneSocket: string;
   readonly dataplaneLog: string;
-  /** What this agent created on the host, for status and cleanup after it has gone. */
-  readonly state: string;
 }
 
 export function runPaths(directory: string): RunPaths {
@@ -21,7 +19,6 @@ export function runPaths(directory: string): RunPaths {
     agentSocket: join(directory, "agent.sock"),
     dataplaneSocket: join(directory, "dataplane.sock"),
     dataplaneLog: join(directory, "dataplane.log"),
-    state: join(directory, "agent.json"),
   };
 }
 

@@ -1,4 +1,4 @@
-// What an agent says of itself: served on its socket to `ripstop status`, and kept as a file for the time after its death.
+// What an agent says of itself: served on its socket, to `ripstop status` and to whoever asks.
 // The schema is the contract; fields may be added, never renamed.
 import { z } from "zod";
 

@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
 import { agentCommand, flanneldCommand } from "./agent.js";
+import { cleanupCommand } from "./cleanup.js";
 import type { CliCommand, CommandContext } from "./command.js";
 import { dataplaneCommand } from "./dataplane.js";
 import { labCommand } from "./lab.js";
@@ -20,6 +21,7 @@ export const commands: readonly CliCommand[] = [
   flanneldCommand,
   dataplaneCommand,
   statusCommand,
+  cleanupCommand,
   labCommand,
 ];
 

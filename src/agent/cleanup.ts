@@ -1,0 +1,142 @@
+// Removes from this host what Ripstop made and nothing else: data-plane process (its TAPs and BPF programs go with it), tunnel
+// devices, routes, neighbors, subnet.env, run files and state. Refuses while an agent runs: it would make everything again.
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Mac } from "../addr/address.js";
+import { parseMac } from "../addr/mac.js";
+import { prefixEquals } from "../addr/prefix.js";
+import { DataplaneClient } from "../dataplane/client.js";
+import { pidPathOf, socketAnswers } from "../dataplane/socket-path.js";
+import type { Netlink } from "../host/netlink.js";
+import { findOwnObjects, removeOwnObjects } from "../host/own-objects.js";
+import type { Clock } from "../lib/clock.js";
+import { RipstopError } from "../lib/errors.js";
+import { isRunning, readPidFile, signalProcess } from "../lib/process-identity.js";
+import { readSubnetEnv } from "../subnet/subnet-env.js";
+import { readLocalSnapshot, snapshotPath } from "./local-snapshot.js";
+import { runPaths } from "./run-dir.js";
+
+export interface CleanupOptions {
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly subnetFile: string;
+  readonly netlink: Netlink;
+  readonly clock: Clock;
+}
+
+export interface CleanupStep {
+  /** For people: "data-plane process 4711". */
+  readonly description: string;
+  /** What could not be removed, and why; empty when all went well. */
+  readonly run: () => Promise<readonly string[]>;
+}
+
+const DEADLINE_MS = 1_000;
+const END_MS = 3_000;
+const POLL_MS = 20;
+const MAC_FILE = /^(.+)\.mac$/;
+
+/** What is there to be removed, in order; nothing is changed yet. Rejects with AGENT_RUNNING. */
+export async function planCleanup(options: CleanupOptions): Promise<readonly CleanupStep[]> {
+  const paths = runPaths(options.runDir);
+  if (await socketAnswers(paths.agentSocket)) {
+    throw new RipstopError(
+      "AGENT_RUNNING",
+      `an agent runs (it answers at ${paths.agentSocket}); stop it before cleaning up`,
+    );
+  }
+  const { netlink } = options;
+  const objects = await findOwnObjects(netlink, await ownDevices(options.stateDir));
+  return [
+    ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
+    ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
+    ...(await subnetFileStep(options)),
+    ...fileSteps([
+      paths.agentSocket,
+      paths.dataplaneSocket,
+      pidPathOf(paths.dataplaneSocket),
+      paths.dataplaneLog,
+      snapshotPath(options.stateDir),
+      ...macFiles(options.stateDir).map((name) => join(options.stateDir, name)),
+    ]),
+    ...directoryStep(options.runDir),
+    ...directoryStep(options.stateDir),
+  ];
+}
+
+async function dataplaneStep(socketPath: string, clock: Clock): Promise<CleanupStep[]> {
+  const identity = readPidFile(pidPathOf(socketPath));
+  if (identity === null) return [];
+  const end = async (): Promise<readonly string[]> => {
+    const client = await DataplaneClient.connect(socketPath, { deadlineMs: DEADLINE_MS }).catch(() => null);
+    await client
+      ?.hello("control")
+      .then(() => client.shutdown())
+      .catch(() => undefined);
+    client?.disconnect();
+    for (const until = clock.nowMs() + END_MS; isRunning(identity); ) {
+      // One that does not end by itself is hung or stopped; SIGKILL ends both, and the kernel takes back what it held.
+      if (client === null || clock.nowMs() >= until) signalProcess(identity, "SIGKILL");
+      if (clock.nowMs() >= until + END_MS) return [`data-plane process ${identity.pid} does not end`];
+      await clock.sleep(POLL_MS, new AbortController().signal);
+    }
+    return [];
+  };
+  return [{ description: `data-plane process ${identity.pid}`, run: end }];
+}
+
+/** The tunnel devices that this state directory vouches for. */
+async function ownDevices(stateDir: string): Promise<ReadonlyMap<string, Mac>> {
+  const devices = new Map<string, Mac>();
+  for (const file of macFiles(stateDir)) {
+    const mac = parseMac((await readFile(join(stateDir, file), "utf8").catch(() => "")).trim());
+    const name = MAC_FILE.exec(file)?.[1];
+    if (mac === null || name === undefined) continue;
+    devices.set(name, mac);
+    // The IPv6 device shares the MAC and has no file of its own.
+    devices.set(name.replace(/^flannel\./, "flannel-v6."), mac);
+  }
+  return devices;
+}
+
+function macFiles(stateDir: string): readonly string[] {
+  return existsSync(stateDir) ? readdirSync(stateDir).filter((name) => MAC_FILE.test(name)) : [];
+}
+
+/** Only when it says what our own lease says: flanneld may have written another one since. */
+async function subnetFileStep({ subnetFile, stateDir }: CleanupOptions): Promise<CleanupStep[]> {
+  const [written, remembered] = await Promise.all([
+    readSubnetEnv(subnetFile),
+    readLocalSnapshot(snapshotPath(stateDir)),
+  ]);
+  if (written === null || remembered === null) return [];
+  const { subnet, ipv6Subnet } = remembered.own;
+  const ours = prefixEquals(written.subnet, subnet) && prefixEquals(written.ipv6Subnet, ipv6Subnet);
+  return ours ? fileSteps([subnetFile]) : [];
+}
+
+function fileSteps(paths: readonly string[]): CleanupStep[] {
+  return paths.filter(existsSync).map((path) => ({
+    description: `file ${path}`,
+    run: async () => attempt(path, () => rmSync(path, { force: true })),
+  }));
+}
+
+/** A directory goes only when nothing but ours was in it. */
+function directoryStep(path: string): CleanupStep[] {
+  if (!existsSync(path)) return [];
+  const remove = () => {
+    if (readdirSync(path).length === 0) rmdirSync(path);
+  };
+  return [{ description: `directory ${path}, if empty`, run: async () => attempt(path, remove) }];
+}
+
+function attempt(path: string, action: () => void): readonly string[] {
+  try {
+    action();
+    return [];
+  } catch (error) {
+    return [`${path}: ${error instanceof Error ? error.message : String(error)}`];
+  }
+}

@@ -1,0 +1,56 @@
+// Finds everything on this host that carries our mark, and removes it: for `ripstop cleanup`. Our marks are the protocol number
+// on routes and neighbors, and the MAC that we wrote down for a tunnel device; a device with another MAC is somebody else's.
+// Needs no agent and no knowledge of peers.
+import type { Mac } from "../addr/address.js";
+import { RIPSTOP_ROUTE_PROTOCOL } from "./host.js";
+import type { Netlink } from "./netlink.js";
+import type { NetlinkRequest } from "./netlink-objects.js";
+
+export interface OwnObject {
+  /** For people: "device flannel.1", "route 10.244.2.0/24". */
+  readonly description: string;
+  readonly removal: NetlinkRequest;
+}
+
+/** `devices`: the MAC each of our tunnel devices was given, by name. In the order in which they are to be removed. */
+export async function findOwnObjects(
+  netlink: Netlink,
+  devices: ReadonlyMap<string, Mac>,
+): Promise<readonly OwnObject[]> {
+  const links = await netlink.dump("link");
+  const own = links.filter(({ name, kind, mac }) => kind !== "" && mac !== null && devices.get(name) === mac);
+  // Routes, neighbors and FDB entries of a device go with it.
+  const gone = new Set(own.map(({ index }) => index));
+  const found: OwnObject[] = own.map(({ name, index }) => ({
+    description: `device ${name}`,
+    removal: { verb: "delete", object: "link", index },
+  }));
+  for (const route of await netlink.dump("route", { protocol: RIPSTOP_ROUTE_PROTOCOL })) {
+    if (route.linkIndex !== null && gone.has(route.linkIndex)) continue;
+    const { destination, gateway, linkIndex, table, type, priority, protocol } = route;
+    found.push({
+      description: `route ${destination}`,
+      removal: { verb: "delete", object: "route", destination, gateway, linkIndex, table, type, priority, protocol },
+    });
+  }
+  for (const { address, linkIndex, protocol } of await netlink.dump("neighbor")) {
+    if (protocol !== RIPSTOP_ROUTE_PROTOCOL || address === null || gone.has(linkIndex)) continue;
+    found.push({
+      description: `neighbor ${address}`,
+      removal: { verb: "delete", object: "neighbor", linkIndex, address },
+    });
+  }
+  return found;
+}
+
+/** Removes them one by one; the result says what could not be removed, and why. */
+export async function removeOwnObjects(netlink: Netlink, objects: readonly OwnObject[]): Promise<readonly string[]> {
+  const outcomes = await netlink.apply(objects.map(({ removal }) => removal));
+  return outcomes.flatMap((outcome, index) =>
+    outcome.ok || GONE.has(outcome.code)
+      ? []
+      : [`${objects[index]?.description}: ${outcome.message} (${outcome.code})`],
+  );
+}
+
+const GONE = new Set(["ENOENT", "ESRCH", "ENODEV"]);

@@ -1,0 +1,162 @@
+// The agent as a process on one host: what a start makes, what its end leaves, what adopts, what cleanup removes.
+//   eth0 192.168.90.1 (veth, other end in the same namespace), flannel.1, a data plane over TAPs
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { isRunning, signalProcess } from "../../src/lib/process-identity.js";
+import { withAgentHost } from "../support/agent-host.js";
+import { rootNeeded } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+const running = (status: { dataplane: Record<string, unknown> }) => status.dataplane["state"] === "running";
+
+test("a start makes device, lease, subnet.env and data plane, and says ok", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const [lease] = await host.leases();
+    assert.match(lease ?? "", /^10\.244\.\d+\.0-24$/);
+    const subnet = lease?.replace(/0-24$/, "1/24");
+    assert.equal(
+      readFileSync(host.subnetFile, "utf8"),
+      `FLANNEL_NETWORK=10.244.0.0/16\nFLANNEL_SUBNET=${subnet}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n`,
+    );
+    assert.match(host.ip("-d link show flannel.1"), /vxlan id 1 .*dstport 8472/);
+    const status = host.status();
+    assert.equal(status.condition, "ok", JSON.stringify(status.reasons));
+    assert.ok(running(status));
+    assert.equal(statSync(host.runDir).mode & 0o777, 0o700);
+  });
+});
+
+test("the agent's end, orderly or not, leaves everything; the next agent adopts it", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+      const agent = await host.startAgent(["--dataplane=userspace"]);
+      const before = {
+        dataplane: host.dataplane,
+        leases: await host.leases(),
+        device: host.ip("-o link show flannel.1"),
+      };
+      const exit = new Promise((resolve) => agent.once("exit", (code) => resolve(code)));
+      agent.kill(signal);
+      assert.equal(await exit, signal === "SIGTERM" ? 0 : null);
+      assert.ok(before.dataplane !== null && isRunning(before.dataplane));
+      assert.equal(host.ripstop("status", "--run-dir", host.runDir).status, 2);
+      await host.startAgent(["--dataplane=userspace"]);
+      assert.deepEqual(
+        { dataplane: host.dataplane, leases: await host.leases(), device: host.ip("-o link show flannel.1") },
+        before,
+      );
+      await host.stopAgents();
+    }
+  });
+});
+
+test("a second agent with the same run directory is refused and disturbs nothing", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const before = host.dump();
+    const second = host.runAgent([]);
+    assert.equal(second.status, 1);
+    assert.match(
+      second.stderr.trimEnd().split("\n").at(-1) ?? "",
+      /^ripstop agent: another agent runs .* --run-dir \(AGENT_RUNNING\)$/,
+    );
+    assert.equal(host.dump(), before);
+    assert.equal(host.status().condition, "ok");
+  });
+});
+
+test("a killed data plane is back, with its table, and the agent says so", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=auto"]);
+    await until("the data plane runs", () => running(host.status()));
+    const first = host.dataplane;
+    assert.ok(first !== null && signalProcess(first, "SIGKILL"));
+    await until(
+      "another one runs",
+      () => host.dataplane !== null && host.dataplane.pid !== first.pid && running(host.status()),
+    );
+    assert.equal(host.status().condition, "ok");
+  });
+});
+
+test("--dataplane=kernel ends a data plane that an earlier agent left", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const dataplane = host.dataplane;
+    await host.stopAgents();
+    await host.startAgent(["--dataplane=kernel"]);
+    assert.ok(dataplane !== null && !isRunning(dataplane));
+    const status = host.status();
+    assert.equal(status.condition, "ok");
+    assert.equal(status.dataplane["state"], "absent");
+  });
+});
+
+test("status answers while the data plane is stopped, and says who carries", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const { dataplane } = host;
+    assert.ok(dataplane !== null && signalProcess(dataplane, "SIGSTOP"));
+    const status = host.ripstop("status", "--run-dir", host.runDir);
+    assert.equal(status.status, 1);
+    assert.match(status.stdout, /does not answer; the kernel path carries/);
+    signalProcess(dataplane, "SIGCONT");
+    await until("it is well again", () => host.status().condition === "ok");
+    assert.ok(isRunning(dataplane), "a short stop is no reason to kill it");
+  });
+});
+
+for (const how of ["SIGTERM", "SIGKILL"] as const) {
+  test(`cleanup after ${how} leaves the host as it was before`, { skip: rootNeeded }, async () => {
+    await withAgentHost(async (host) => {
+      const before = host.dump();
+      await host.startAgent(["--dataplane=userspace"]);
+      assert.equal(host.cleanup().status, 1, "not while the agent runs");
+      const { dataplane } = host;
+      await host.stopAgents(how);
+      if (how === "SIGKILL" && dataplane !== null) signalProcess(dataplane, "SIGKILL");
+      const dry = host.cleanup("--dry-run");
+      assert.match(dry.stdout, /would remove device flannel\.1\n/);
+      assert.ok(existsSync(host.subnetFile), "a dry run removes nothing");
+      const wet = host.cleanup();
+      assert.equal(wet.stderr, "");
+      assert.equal(wet.status, 0);
+      assert.equal(host.dump(), before);
+      assert.deepEqual([host.runDir, host.stateDir, host.subnetFile].map(existsSync), [false, false, false]);
+      assert.ok(dataplane !== null && !isRunning(dataplane));
+      assert.equal(host.cleanup().stdout, "nothing of Ripstop's is here\n");
+    });
+  });
+}
+
+test("cleanup leaves alone what another program made under the same names", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    host.ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 local 192.168.90.1");
+    host.ip("route add 10.9.0.0/24 via 192.168.90.7");
+    const before = host.dump();
+    assert.equal(host.cleanup().stdout, "nothing of Ripstop's is here\n");
+    assert.equal(host.dump(), before);
+  });
+});
+
+test("a start without the store goes on from what the node remembers", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=kernel"]);
+    const [lease] = await host.leases();
+    await until("the snapshot is written", () => existsSync(join(host.stateDir, "snapshot.json")));
+    await host.stopAgents();
+    host.hideStore();
+    host.ip("link delete flannel.1");
+    await host.startAgent(["--dataplane=kernel"]);
+    const status = host.status();
+    assert.equal(status.condition, "degraded", JSON.stringify(status));
+    assert.match(status.reasons.join(), /the store is away/);
+    assert.match(host.ip("-o -4 address show dev flannel.1"), new RegExp(`${lease?.replace("-24", "")}/32`));
+    host.showStore();
+    await until("the store is back", () => host.status().condition === "ok", 20_000);
+    assert.deepEqual(await host.leases(), [lease]);
+  });
+});

@@ -1,0 +1,186 @@
+// One host for an agent: a namespace with an underlay interface eth0 (192.168.90.1/24, default route) and folders of its own.
+// Agents are real processes; everything they leave is shown by dump() and removed at the end. Needs root and the addon.
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { pidPathOf } from "../../src/dataplane/socket-path.js";
+import { readPidFile, signalProcess } from "../../src/lib/process-identity.js";
+import { FileStore } from "../../src/store/file/file-store.js";
+import { until } from "./until.js";
+
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+export const NETWORK_CONFIG = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan"}}';
+let made = 0;
+
+export interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export class AgentHost {
+  readonly namespace = `rst-plane-${process.pid}-${made++}`;
+  readonly folder = mkdtempSync(join(tmpdir(), "ripstop-agent-"));
+  readonly runDir = join(this.folder, "run");
+  readonly stateDir = join(this.folder, "state");
+  readonly storeDir = join(this.folder, "store");
+  readonly subnetFile = join(this.folder, "flannel", "subnet.env");
+  readonly #children: ChildProcess[] = [];
+  #started = 0;
+
+  constructor(networkConfig = NETWORK_CONFIG) {
+    mkdirSync(this.storeDir);
+    writeFileSync(join(this.storeDir, "config"), networkConfig);
+    execFileSync("ip", ["netns", "add", this.namespace]);
+    // Without duplicate address detection link-local addresses are whole at once, and two dumps can be equal.
+    const sysctl = ["net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.all.accept_dad=0"];
+    execFileSync("ip", ["netns", "exec", this.namespace, "sysctl", "-qw", ...sysctl]);
+    for (const command of [
+      "link set lo up",
+      "link add eth0 type veth peer name wire",
+      "link set wire up",
+      "link set eth0 up",
+      "address add 192.168.90.1/24 dev eth0",
+      "route add default via 192.168.90.254",
+    ]) {
+      this.ip(command);
+    }
+  }
+
+  ip(command: string): string {
+    return execFileSync("ip", ["-n", this.namespace, ...command.split(" ")], { encoding: "utf8" });
+  }
+
+  get flags(): readonly string[] {
+    return [
+      "--store=file",
+      `--store-dir=${this.storeDir}`,
+      `--run-dir=${this.runDir}`,
+      `--state-dir=${this.stateDir}`,
+      `--subnet-file=${this.subnetFile}`,
+    ];
+  }
+
+  /** Runs an agent that is expected to end by itself. `wrapper` goes before it, e.g. setpriv. */
+  runAgent(extra: readonly string[], wrapper: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Finished {
+    const argv = [
+      "netns",
+      "exec",
+      this.namespace,
+      ...wrapper,
+      process.execPath,
+      RIPSTOP,
+      "agent",
+      ...this.flags,
+      ...extra,
+    ];
+    const env = { ...process.env, ...environment };
+    return spawnSync("ip", argv, { encoding: "utf8", env, timeout: 60_000 });
+  }
+
+  /** Starts an agent and waits until it is ready. */
+  async startAgent(extra: readonly string[] = []): Promise<ChildProcess> {
+    const log = join(this.folder, `agent${this.#started++}.log`);
+    const script = 'exec "$@" 2>"$LOG"';
+    const argv = ["netns", "exec", this.namespace, "sh", "-c", script, "sh", process.execPath, RIPSTOP, "agent"];
+    const child = spawn("ip", [...argv, ...this.flags, ...extra], {
+      env: { ...process.env, LOG: log },
+      stdio: "ignore",
+    });
+    this.#children.push(child);
+    const text = () => (existsSync(log) ? readFileSync(log, "utf8") : "");
+    await until("the agent is ready", () => text().includes('"msg":"ready"') || child.exitCode !== null, 30_000);
+    if (child.exitCode !== null) throw new Error(`the agent ended with ${child.exitCode}: ${text()}`);
+    return child;
+  }
+
+  async stopAgents(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    for (const child of this.#children.splice(0)) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill(signal);
+      await ended;
+    }
+  }
+
+  /** The store cannot be reached, as after a network failure. */
+  hideStore(): void {
+    renameSync(this.storeDir, `${this.storeDir}.away`);
+  }
+
+  showStore(): void {
+    rmSync(this.storeDir, { recursive: true, force: true });
+    renameSync(`${this.storeDir}.away`, this.storeDir);
+  }
+
+  /** `ripstop COMMAND` inside the namespace. */
+  ripstop(...args: readonly string[]): Finished {
+    return spawnSync("ip", ["netns", "exec", this.namespace, process.execPath, RIPSTOP, ...args], { encoding: "utf8" });
+  }
+
+  status(): {
+    readonly condition: string;
+    readonly reasons: readonly string[];
+    readonly dataplane: Record<string, unknown>;
+  } {
+    return JSON.parse(this.ripstop("status", "--run-dir", this.runDir, "-o", "json").stdout) as never;
+  }
+
+  cleanup(...flags: readonly string[]): Finished {
+    const where = ["--run-dir", this.runDir, "--state-dir", this.stateDir, "--subnet-file", this.subnetFile];
+    return this.ripstop("cleanup", ...where, ...flags);
+  }
+
+  get dataplane() {
+    return readPidFile(pidPathOf(join(this.runDir, "dataplane.sock")));
+  }
+
+  /** Links, addresses, routes, neighbors, tc and BPF attachments, without what changes by itself. */
+  dump(): string {
+    const shown = [
+      "-o link",
+      "-o address",
+      "-o route show table all",
+      "-6 -o route show table all",
+      "-o rule",
+      "neighbor",
+    ];
+    const texts = shown.map((command) => this.ip(command));
+    texts.push(execFileSync("tc", ["-n", this.namespace, "qdisc"], { encoding: "utf8" }));
+    // What the kernel changes by itself, and the order in which it happens to tell, say nothing.
+    return texts
+      .map((text) => text.split("\n").sort().join("\n"))
+      .join("\n--\n")
+      .replace(/ (qlen|valid_lft|preferred_lft|expires) \S+| tentative/g, "")
+      .replace(/ (STALE|REACHABLE|DELAY|PROBE|INCOMPLETE|FAILED)\b/g, "");
+  }
+
+  /** Keys of the leases in the store. */
+  async leases(): Promise<readonly string[]> {
+    const store = new FileStore({ directory: this.storeDir });
+    try {
+      return [...(await store.listLeases(AbortSignal.timeout(5_000))).leases.keys()].sort();
+    } finally {
+      await store.close();
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.stopAgents("SIGKILL");
+    const { dataplane } = this;
+    if (dataplane !== null) signalProcess(dataplane, "SIGKILL");
+    execFileSync("ip", ["netns", "delete", this.namespace]);
+    rmSync(this.folder, { recursive: true });
+  }
+}
+
+export async function withAgentHost(body: (host: AgentHost) => Promise<void>, networkConfig?: string): Promise<void> {
+  const host = new AgentHost(networkConfig);
+  try {
+    await body(host);
+  } finally {
+    await host.remove();
+  }
+}
