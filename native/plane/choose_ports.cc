@@ -1,6 +1,8 @@
 #include "plane/choose_ports.h"
 
+#include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,12 +10,17 @@
 #include <cstdio>
 
 #include "base/unique_fd.h"
+#include "port/packet_port.h"
 #include "port/tap_port.h"
+#include "port/tun_port.h"
+#include "port/udp_port.h"
 #include "port/xdp_port.h"
 
 namespace plane {
 
 namespace {
+
+constexpr uint32_t kUdpOverhead = 28;
 
 base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mtu) {
   *ifindex = if_nametoindex(name.c_str());
@@ -48,10 +55,13 @@ base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& opti
   return port::TapPort::Open(tap);
 }
 
-base::Error Unavailable(const char* side, const std::string& kind) {
-  return base::Error{
-      "PORT_UNAVAILABLE", 0, "open",
-      std::string(side) + " port '" + kind + "' is not available for this format; use auto or tap"};
+base::Error Unavailable(const char* side, const std::string& kind, const char* remedy) {
+  return base::Error{"PORT_UNAVAILABLE", 0, "open",
+                     std::string(side) + " port '" + kind + "' " + remedy};
+}
+
+const char* Reason(const std::string& asked, const char* otherwise) {
+  return asked == "auto" ? otherwise : "asked for";
 }
 
 base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devices, Ports* ports) {
@@ -62,9 +72,9 @@ base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devi
   ports->underlay = std::move(opened).value();
   ports->resolves_next_hop = true;
   ports->underlay_reason =
-      options.underlay_port == "tap" ? "asked for"
-      : tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
-               : "a TAP works on every device; tunnel GSO (Linux 6.17) is not there";
+      Reason(options.underlay_port,
+             tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
+                    : "a TAP works on every device; tunnel GSO (Linux 6.17) is not there");
   return base::Ok();
 }
 
@@ -86,6 +96,97 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   return base::Ok();
 }
 
+base::Status OpenUnderlayPacket(const engine::Options& options, Ports* ports) {
+  port::PacketOptions packet;
+  packet.device = options.underlay_device;
+  packet.match = port::EncapsulatedMatch{options.format.port,
+                                         options.format.encapsulation == fwd::Encapsulation::kVxlan,
+                                         options.format.vni};
+  auto opened = port::PacketPort::Open(packet);
+  if (!opened.ok()) return opened.error();
+  ports->underlay = std::move(opened).value();
+  ports->underlay_reason = "asked for";
+  ports->drop_original = true;
+  return base::Ok();
+}
+
+// The address that flannel's udp binds to: the first of the external interface.
+port::UdpAddress FirstAddress(const std::string& device, int family) {
+  port::UdpAddress found;
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return found;
+  for (const ifaddrs* at = list; at != nullptr && found.family == 0; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != family || device != at->ifa_name)
+      continue;
+    if (family == AF_INET) {
+      found = port::UdpAddress::Ip4(
+          reinterpret_cast<const sockaddr_in*>(at->ifa_addr)->sin_addr.s_addr);
+    } else {
+      const in6_addr& address = reinterpret_cast<const sockaddr_in6*>(at->ifa_addr)->sin6_addr;
+      if (!IN6_IS_ADDR_LINKLOCAL(&address)) found = port::UdpAddress::Ip6(address.s6_addr);
+    }
+  }
+  freeifaddrs(list);
+  return found;
+}
+
+base::Status OpenUnderlayUdp(const engine::Options& options, const Devices& devices, Ports* ports) {
+  port::UdpOptions udp;
+  udp.local4 = FirstAddress(options.underlay_device, AF_INET);
+  udp.local6 = FirstAddress(options.underlay_device, AF_INET6);
+  udp.port = options.format.port;
+  udp.device = options.underlay_device;
+  udp.mtu = devices.underlay_mtu;
+  udp.segmentation = !options.Disabled("udp-segmentation");
+  auto opened = port::UdpPort::Open(udp);
+  if (!opened.ok()) return opened.error();
+  ports->underlay = std::move(opened).value();
+  ports->resolves_next_hop = true;
+  ports->underlay_reason =
+      Reason(options.underlay_port, "a UDP socket with segmentation carries the udp format");
+  return base::Ok();
+}
+
+base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devices,
+                            const steer::Steering& steering, Ports* ports) {
+  if (options.overlay_port != "auto" && options.overlay_port != "tap") {
+    return Unavailable("overlay", options.overlay_port, "does not fit VXLAN; use auto or tap");
+  }
+  auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false);
+  if (!overlay.ok()) return overlay.error();
+  ports->overlay_tap_ifindex = overlay.value()->ifindex();
+  ports->overlay = std::move(overlay).value();
+  ports->overlay_reason = Reason(options.overlay_port, "a TAP keeps super-packets whole");
+
+  if (options.underlay_port == "auto" || options.underlay_port == "tap")
+    return OpenUnderlayTap(options, devices, ports);
+  if (options.underlay_port == "xdp") return OpenUnderlayXdp(options, steering, ports);
+  if (options.underlay_port == "packet") return OpenUnderlayPacket(options, ports);
+  return Unavailable("underlay", options.underlay_port,
+                     "does not fit VXLAN: the kernel's own VXLAN device holds the UDP port; use "
+                     "auto, tap, xdp or packet");
+}
+
+base::Status OpenUdpPorts(const engine::Options& options, const Devices& devices, Ports* ports) {
+  if (options.overlay_port != "auto" && options.overlay_port != "tun") {
+    return Unavailable("overlay", options.overlay_port,
+                       "does not fit the udp format; use auto or tun");
+  }
+  if (options.underlay_port != "auto" && options.underlay_port != "udp") {
+    return Unavailable("underlay", options.underlay_port,
+                       "does not fit the udp format; use auto or udp");
+  }
+  port::TunOptions tun;
+  tun.name = options.overlay_device;
+  tun.mtu = devices.overlay_mtu;
+  tun.super_packets = !options.Disabled("super-packets");
+  auto overlay = port::TunPort::Open(tun);
+  if (!overlay.ok()) return overlay.error();
+  ports->overlay = std::move(overlay).value();
+  ports->overlay_reason = Reason(options.overlay_port, "the udp format carries bare IP packets");
+  return OpenUnderlayUdp(options, devices, ports);
+}
+
 }  // namespace
 
 base::Result<Devices> FindDevices(const engine::Options& options) {
@@ -94,6 +195,11 @@ base::Result<Devices> FindDevices(const engine::Options& options) {
           FindDevice(options.underlay_device, &devices.underlay_ifindex, &devices.underlay_mtu);
       !status.ok()) {
     return status.error();
+  }
+  if (options.format.encapsulation == fwd::Encapsulation::kUdp) {
+    // The data plane makes this device itself; flannel's MTU, which leaves room for IPv4 and UDP.
+    devices.overlay_mtu = devices.underlay_mtu - kUdpOverhead;
+    return devices;
   }
   if (auto status =
           FindDevice(options.overlay_device, &devices.overlay_ifindex, &devices.overlay_mtu);
@@ -104,24 +210,12 @@ base::Result<Devices> FindDevices(const engine::Options& options) {
 }
 
 base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices,
-                              steer::Steering& steering) {
+                              const steer::Steering* steering) {
   Ports ports;
-  if (options.overlay_port != "auto" && options.overlay_port != "tap")
-    return Unavailable("overlay", options.overlay_port);
-  auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false);
-  if (!overlay.ok()) return overlay.error();
-  ports.overlay_tap_ifindex = overlay.value()->ifindex();
-  ports.overlay = std::move(overlay).value();
-  ports.overlay_reason =
-      options.overlay_port == "tap" ? "asked for" : "a TAP keeps super-packets whole";
-
-  base::Status underlay = Unavailable("underlay", options.underlay_port);
-  if (options.underlay_port == "auto" || options.underlay_port == "tap") {
-    underlay = OpenUnderlayTap(options, devices, &ports);
-  } else if (options.underlay_port == "xdp") {
-    underlay = OpenUnderlayXdp(options, steering, &ports);
-  }
-  if (!underlay.ok()) return underlay.error();
+  const base::Status status = steering != nullptr
+                                  ? OpenVxlanPorts(options, devices, *steering, &ports)
+                                  : OpenUdpPorts(options, devices, &ports);
+  if (!status.ok()) return status.error();
   return ports;
 }
 

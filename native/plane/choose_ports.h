@@ -31,10 +31,12 @@ struct Ports {
   uint32_t overlay_tap_ifindex =
       0;  // 0 when that side is no TAP: then there is nothing to steer through it.
   uint32_t underlay_tap_ifindex = 0;
+  bool drop_original = false;      // The kernel must drop what the underlay port has a copy of.
   bool resolves_next_hop = false;  // The underlay port leaves finding the next hop to the kernel.
 };
 
+// `steering`: nullptr for the udp format, whose TUN device and socket need none.
 base::Result<Ports> OpenPorts(const engine::Options& options, const Devices& devices,
-                              steer::Steering& steering);
+                              const steer::Steering* steering);
 
 }  // namespace plane

@@ -36,31 +36,23 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   auto devices = FindDevices(options);
   if (!devices.ok()) return devices.error();
   plane->devices_ = *devices;
-  auto steering = steer::Steering::Load();
-  if (!steering.ok()) return steering.error();
-  plane->steering_ = std::move(steering).value();
-  auto ports = OpenPorts(options, plane->devices_, *plane->steering_);
+  fwd::Format& format = plane->options_.format;
+  const bool steered = format.encapsulation == fwd::Encapsulation::kVxlan;
+  if (steered) {
+    auto steering = steer::Steering::Load();
+    if (!steering.ok()) return steering.error();
+    plane->steering_ = std::move(steering).value();
+  }
+  auto ports = OpenPorts(options, plane->devices_, plane->steering_.get());
   if (!ports.ok()) return ports.error();
   plane->ports_ = std::move(ports).value();
-
-  fwd::Format& format = plane->options_.format;
   format.underlay_mtu =
       static_cast<uint16_t>(std::min<uint32_t>(plane->devices_.underlay_mtu, 65535));
   format.resolve_in_kernel = plane->ports_.resolves_next_hop;
 
-  rs_steer_state& state = plane->steering_->state();
-  state.encapsulation = format.encapsulation == fwd::Encapsulation::kVxlan ? RS_ENCAPSULATION_VXLAN
-                                                                           : RS_ENCAPSULATION_UDP;
-  state.vni = format.vni;
-  state.udp_port_be = __builtin_bswap16(format.port);
-  state.overlay_ifindex = plane->ports_.overlay_tap_ifindex;
-  state.underlay_ifindex = plane->ports_.underlay_tap_ifindex;
-  state.vxlan_ifindex = plane->devices_.overlay_ifindex;
-  state.nic_ifindex = plane->devices_.underlay_ifindex;
-
   engine::WorkerOptions worker;
   worker.busy_poll_us = options.busy_poll_us;
-  worker.heartbeat_ns = reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
+  if (steered) worker.heartbeat_ns = plane->FillSteeringState();
   auto made = engine::Worker::Create(worker, *plane->ports_.overlay, *plane->ports_.underlay,
                                      plane->publisher_);
   if (!made.ok()) return made.error();
@@ -69,19 +61,36 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   return plane;
 }
 
+uint64_t* Plane::FillSteeringState() {
+  rs_steer_state& state = steering_->state();
+  state.encapsulation = RS_ENCAPSULATION_VXLAN;
+  state.vni = options_.format.vni;
+  state.udp_port_be = __builtin_bswap16(options_.format.port);
+  state.overlay_ifindex = ports_.overlay_tap_ifindex;
+  state.underlay_ifindex = ports_.underlay_tap_ifindex;
+  state.vxlan_ifindex = devices_.overlay_ifindex;
+  state.nic_ifindex = devices_.underlay_ifindex;
+  state.flags = ports_.drop_original ? RS_STEER_DROP_ORIGINAL : 0;
+  return reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
+}
+
 Plane::~Plane() { Close(); }
 
 base::Status Plane::Attach() {
+  attached_ = true;
+  if (steering_ == nullptr) return base::Ok();
   // From the inside out: first what carries our own output, last what brings traffic in.
   steering_->state().workers = 1;
   struct Place {
     Hook hook;
     uint32_t ifindex;
   };
+  // An XDP port has attached its own program, before tc.
+  const bool underlay_is_xdp = ports_.underlay_tap_ifindex == 0 && !ports_.drop_original;
   const Place places[] = {
       {Hook::kOverlayTap, ports_.overlay_tap_ifindex},
       {Hook::kUnderlayTap, ports_.underlay_tap_ifindex},
-      {Hook::kNic, ports_.underlay_tap_ifindex == 0 ? 0 : devices_.underlay_ifindex},
+      {Hook::kNic, underlay_is_xdp ? 0 : devices_.underlay_ifindex},
       {Hook::kOverlayEgress, devices_.overlay_ifindex},
   };
   for (const Place& place : places) {
@@ -89,10 +98,10 @@ base::Status Plane::Attach() {
     if (auto status = steering_->Attach(place.hook, place.ifindex, !options_.Disabled("tcx"));
         !status.ok()) {
       steering_->Detach();
+      attached_ = false;
       return status;
     }
   }
-  attached_ = true;
   return base::Ok();
 }
 
@@ -103,7 +112,7 @@ base::Status Plane::Apply(std::span<const uint8_t> table) {
   if (!snapshot.ok()) return snapshot.error();
   const uint64_t version = snapshot.value()->version();
   const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());
-  steering_->Follow(*snapshot.value());
+  if (steering_ != nullptr) steering_->Follow(*snapshot.value());
   publisher_.Publish(std::move(snapshot).value());
   table_version_ = version;
   peers_ = peers;
@@ -138,7 +147,7 @@ Inspection Plane::Inspect() const {
   seen.running = !closed_ && attached_;
   seen.table_version = table_version_;
   seen.peers = peers_;
-  seen.steering = steering_->method();
+  seen.steering = steering_ != nullptr ? steering_->method() : "none";
   if (closed_) return seen;
   seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(),
                         ports_.overlay_reason, ports_.overlay->statistics().rx_kernel_drops});

@@ -64,10 +64,12 @@ class Plane {
  private:
   explicit Plane(const engine::Options& options) : options_(options) {}
   base::Status Attach();
+  // Everything but liveness, before a program may look; returns where the worker beats.
+  uint64_t* FillSteeringState();
 
   engine::Options options_;
   Devices devices_;
-  std::unique_ptr<steer::Steering> steering_;
+  std::unique_ptr<steer::Steering> steering_;  // nullptr for the udp format.
   Ports ports_;
   fwd::Publisher publisher_{1};
   std::unique_ptr<engine::Worker> worker_;
