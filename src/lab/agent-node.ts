@@ -8,7 +8,7 @@ import type { LabLock } from "./lock.js";
 import { namespaceIdentity, networkNamespaceOf } from "./namespace.js";
 import { type LabNode, type LabPlan, labFiles } from "./plan.js";
 import { type NodeSubnet, readSubnetFile } from "./pod.js";
-import { storeArguments } from "./store.js";
+import { labStore } from "./store.js";
 import { waitFor } from "./wait.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
@@ -24,7 +24,7 @@ export function agentArguments(plan: LabPlan, node: LabNode): string[] {
     process.execPath,
     RIPSTOP,
     "agent",
-    ...storeArguments(plan),
+    ...labStore(plan).agentArguments,
     `--run-dir=${join(node.directory, "run")}`,
     `--state-dir=${join(node.directory, "state")}`,
     `--subnet-file=${labFiles.subnetFile(node)}`,

@@ -17,11 +17,10 @@ import { identify, stopProcesses } from "./process-record.js";
 import { awaitReachability } from "./reachability.js";
 import { Runner } from "./runner.js";
 import { readState, removeState, writeState } from "./state.js";
-import { leaseKernelPeers, prepareStore, releaseKernelPeers } from "./store.js";
+import { kernelPeerLease, labStore, networkConfig } from "./store.js";
 import { buildSwitch, connectNode, finishFramesOnCable, prepareNamespaces } from "./underlay.js";
 
 const GRACE_MS = 3000;
-const NEVER = new AbortController().signal;
 
 export interface LabContext {
   readonly directory: string;
@@ -92,8 +91,9 @@ async function startNodes(
     await buildKernelPeer(runner, node);
     subnets.set(node, kernelPeerSubnet(node));
   }
-  await prepareStore(plan);
-  await leaseKernelPeers(plan, context.signal ?? NEVER);
+  const store = labStore(plan);
+  await store.prepare(lock, networkConfig(plan), context.signal);
+  for (const node of peers) await store.hold(kernelPeerLease(node));
   if (agents.length > 0) {
     context.report(
       `agents: ${agents.length}, data plane ${plan.options.dataplane}, underlay port ${plan.options.underlayPort}`,
@@ -139,7 +139,7 @@ async function removeSurplus(runner: Runner, before: LabPlan, plan: LabPlan): Pr
   const surplus = before.nodes.filter((node) => plan.nodes[node.index - 1]?.kind !== node.kind);
   if (surplus.length === 0) return;
   await removeNodes(runner, before, surplus, []);
-  await releaseKernelPeers(before, surplus, NEVER);
+  for (const node of surplus) if (node.kind === "kernel-peer") await labStore(before).release(kernelPeerLease(node));
 }
 
 async function removeNodes(
@@ -148,6 +148,7 @@ async function removeNodes(
   nodes: readonly LabNode[],
   more: readonly string[],
 ): Promise<void> {
+  // All agents of a node end before its other processes: an agent that lives would start its data plane again.
   await inParallel(nodes, (node) => stopDaemon(plan.directory, agentName(node), GRACE_MS));
   const names = [...nodes.flatMap((node) => [node.namespace, node.pod]), ...more];
   // Data planes, servers and whatever a user started inside: nobody can use a namespace that is going away.
