@@ -1,6 +1,7 @@
 // Makes our tunnel devices (flannel.<VNI>, flannel-v6.<VNI>, flannel.ipip) what they shall be: kept when compatible,
 // corrected live where the kernel allows it (MTU, MAC, learning, address, up), re-created only where it does not. A device of
 // the same name but of another kind is somebody else's and is refused, never deleted.
+import { constants } from "node:os";
 import type { Prefix } from "../addr/address.js";
 import { formatAddress, formatPrefix, parsePrefixWithHost, prefixCovers } from "../addr/prefix.js";
 import { formatIpv4 } from "../addr/ipv4.js";
@@ -43,7 +44,7 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
   const port = spec.port === 0 ? VXLAN_DEFAULT_PORT : spec.port;
   const local = formatUnderlay(spec.local);
   const { name, vni, learning, gbp, mac, mtu } = spec;
-  return ensure(netlink, {
+  const device = ensure(netlink, {
     name,
     kind: "vxlan",
     create: {
@@ -89,6 +90,19 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
     address: spec.address,
     network: spec.network,
   });
+  return device.catch((error: unknown) => {
+    throw explainPort(error, name, port);
+  });
+}
+
+/** A VXLAN device binds its port when it comes up; that is where a port in use shows. */
+function explainPort(error: unknown, name: string, port: number): unknown {
+  if (!(error instanceof RipstopError) || error.errno !== constants.errno.EADDRINUSE) return error;
+  return new RipstopError(
+    "PORT_IN_USE",
+    `cannot bring ${name} up: UDP port ${port} is in use by another program; stop that one (\`ss -lunp\` names it), or set Backend.Port to a free port on every node`,
+    { op: error.op ?? "link up", errno: error.errno, cause: error },
+  );
 }
 
 export async function ensureTunnelDevice(netlink: Netlink, spec: TunnelSpec): Promise<EnsuredDevice> {

@@ -81,12 +81,12 @@ export class AgentHost {
   }
 
   /** Starts an agent and waits until it is ready. */
-  async startAgent(extra: readonly string[] = []): Promise<ChildProcess> {
+  async startAgent(extra: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<ChildProcess> {
     const log = join(this.folder, `agent${this.#started++}.log`);
     const script = 'exec "$@" 2>"$LOG"';
     const argv = ["netns", "exec", this.namespace, "sh", "-c", script, "sh", process.execPath, RIPSTOP, "agent"];
     const child = spawn("ip", [...argv, ...this.flags, ...extra], {
-      env: { ...process.env, LOG: log },
+      env: { ...process.env, ...environment, LOG: log },
       stdio: "ignore",
     });
     this.#children.push(child);
