@@ -54,10 +54,10 @@ export async function measure(ends: Ends, signal: AbortSignal): Promise<Measurem
   return {
     tcpGbps: tcp.bitsPerSecond / 1e9,
     pingUs: ping.medianUs,
-    pacedLossShare: paced.lost / paced.sender.sent,
+    pacedLossShare: paced.lost / Math.max(1, paced.sender.sent),
     pacedCores: cpu.busy,
     floodKpps: flood.sink.unique / flood.sender.seconds / 1000,
-    floodLossShare: flood.lost / flood.sender.sent,
+    floodLossShare: flood.lost / Math.max(1, flood.sender.sent),
   };
 }
 
