@@ -2,17 +2,21 @@
 import { RipstopError } from "../lib/errors.js";
 import type { Backend, BackendContext, BackendFactory } from "./backend.js";
 import { makeAllocBackend } from "./alloc-backend.js";
+import { makeExtensionBackend } from "./extension/extension-backend.js";
 import { makeHostGwBackend } from "./host-gw-backend.js";
 import { makeIpipBackend } from "./ipip-backend.js";
 import { makeUdpBackend } from "./udp-backend.js";
 import { makeVxlanBackend } from "./vxlan/vxlan-backend.js";
+import { makeWireguardBackend } from "./wireguard/wireguard-backend.js";
 
-const CATALOG: ReadonlyMap<string, BackendFactory> = new Map([
+const CATALOG: ReadonlyMap<string, BackendFactory> = new Map<string, BackendFactory>([
   ["alloc", makeAllocBackend],
+  ["extension", (context) => makeExtensionBackend(context)],
   ["host-gw", makeHostGwBackend],
   ["ipip", makeIpipBackend],
   ["udp", makeUdpBackend],
   ["vxlan", makeVxlanBackend],
+  ["wireguard", (context) => makeWireguardBackend(context)],
 ]);
 
 /** Backends that flannel once had, or that this product leaves out, with what to use instead. */

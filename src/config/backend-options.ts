@@ -63,6 +63,77 @@ export function parseIpipOptions(backend: JsonObject): IpipOptions {
   return { directRouting: fields.DirectRouting };
 }
 
+export interface ExtensionOptions {
+  readonly preStartupCommand: string;
+  readonly postStartupCommand: string;
+  readonly subnetAddCommand: string;
+  readonly subnetRemoveCommand: string;
+}
+
+const command = z
+  .string("give a command line as text")
+  .nullish()
+  .transform((value) => (value ?? "").trim());
+const EXTENSION_SCHEMA = z.object({
+  PreStartupCommand: command,
+  PostStartupCommand: command,
+  SubnetAddCommand: command,
+  SubnetRemoveCommand: command,
+});
+
+export function parseExtensionOptions(backend: JsonObject): ExtensionOptions {
+  const folded = foldKeys(backend, Object.keys(EXTENSION_SCHEMA.shape));
+  const fields = checkShape(EXTENSION_SCHEMA, folded.values, "Backend.");
+  return {
+    preStartupCommand: fields.PreStartupCommand,
+    postStartupCommand: fields.PostStartupCommand,
+    subnetAddCommand: fields.SubnetAddCommand,
+    subnetRemoveCommand: fields.SubnetRemoveCommand,
+  };
+}
+
+export const WIREGUARD_MODES = ["separate", "auto", "ipv4", "ipv6"] as const;
+
+export interface WireguardOptions {
+  readonly listenPort: number;
+  readonly listenPortV6: number;
+  /** MTU of the underlay before the overhead; 0: that of the external interface. */
+  readonly mtu: number;
+  /** Base64 of 32 bytes; "" for none. */
+  readonly psk: string;
+  readonly keepaliveSeconds: number;
+  readonly mode: (typeof WIREGUARD_MODES)[number];
+}
+
+const WIREGUARD_SCHEMA = z.object({
+  ListenPort: whole(1, 65_535, 51_820),
+  ListenPortV6: whole(1, 65_535, 51_821),
+  MTU: whole(0, 65_535, 0),
+  PSK: z
+    .string("give 32 bytes in base64")
+    .regex(/^([A-Za-z0-9+/]{43}=)?$/, "give 32 bytes in base64, as wg genpsk prints")
+    .nullish()
+    .transform((value) => value ?? ""),
+  PersistentKeepaliveInterval: whole(0, 65_535, 0),
+  Mode: z
+    .enum(WIREGUARD_MODES, `no valid Mode configured: give one of ${WIREGUARD_MODES.join(", ")}`)
+    .nullish()
+    .transform((value) => value ?? "separate"),
+});
+
+export function parseWireguardOptions(backend: JsonObject): WireguardOptions {
+  const folded = foldKeys(backend, Object.keys(WIREGUARD_SCHEMA.shape));
+  const fields = checkShape(WIREGUARD_SCHEMA, folded.values, "Backend.");
+  return {
+    listenPort: fields.ListenPort,
+    listenPortV6: fields.ListenPortV6,
+    mtu: fields.MTU,
+    psk: fields.PSK,
+    keepaliveSeconds: fields.PersistentKeepaliveInterval,
+    mode: fields.Mode,
+  };
+}
+
 export function parseUdpOptions(backend: JsonObject): UdpOptions {
   const fields = checkShape(UDP_SCHEMA, foldKeys(backend, ["Port"]).values, "Backend.");
   return { port: fields.Port };

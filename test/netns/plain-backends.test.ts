@@ -1,5 +1,8 @@
 // host-gw, alloc, udp's route and ipip on a real host, with a second one on the same segment.
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { makeBackend } from "../../src/backend/catalog.js";
 import type { Overlay } from "../../src/backend/backend.js";
@@ -132,3 +135,22 @@ test("ipip is set up, or one error names the module this kernel lacks", options,
     assert.match(route, /via 192\.0\.2\.2 dev flannel\.ipip proto 158 onlink/);
   }),
 );
+
+test("wireguard is set up, or one error names the module this kernel lacks", options, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "ripstop-wg-"));
+  process.env["WIREGUARD_KEY_FILE"] = join(folder, "key");
+  t.after(() => rm(folder, { recursive: true }));
+  await withTwoHosts(async (hosts) => {
+    const probe = await hosts.ours.ip("link", "add", "probe", "type", "wireguard").catch(() => null);
+    if (probe !== null) await hosts.ours.ip("link", "delete", "probe");
+    const attempt = attach(hosts, { ...V4, Backend: { Type: "wireguard" } });
+    if (probe === null) {
+      await assert.rejects(attempt, { code: "MODULE_MISSING", message: /load the module wireguard/ });
+      t.diagnostic("this kernel has no wireguard: only the error is tested");
+      return;
+    }
+    const { overlay } = await attempt;
+    await program(overlay);
+    assert.match(await hosts.ours.ip("route", "show", "10.244.0.0/16"), /dev flannel-wg proto 158 scope link/);
+  });
+});

@@ -68,8 +68,10 @@ export function parseSave(text: string): ReadonlyMap<string, readonly string[]> 
   let lines: string[] = [];
   for (const raw of text.split("\n")) {
     const line = raw.trim();
-    if (line.startsWith("*")) tables.set(line.slice(1), (lines = []));
-    else if (line.startsWith(":") || line.startsWith("-A ")) lines.push(line);
+    if (line.startsWith("*")) {
+      lines = [];
+      tables.set(line.slice(1), lines);
+    } else if (line.startsWith(":") || line.startsWith("-A ")) lines.push(line);
   }
   return tables;
 }

@@ -1,0 +1,163 @@
+// extension: an operator's commands do the work. PreStartupCommand says what our lease carries, PostStartupCommand prepares the
+// host, SubnetAddCommand and SubnetRemoveCommand follow the peers. A failed add or remove is reported and tried again with the
+// next pass; the first two end the start. Announces the interface's address, as flannel does.
+import { formatIpv4 } from "../../addr/ipv4.js";
+import { formatIpv6 } from "../../addr/ipv6.js";
+import { formatPrefix } from "../../addr/prefix.js";
+import { type ExtensionOptions, parseExtensionOptions } from "../../config/backend-options.js";
+import { processEnvironment } from "../../config/process-environment.js";
+import type { NextHop, Peer, PeerTable } from "../../dataplane/peer-table.js";
+import { type CommandRunner, runCommand } from "../../host/command.js";
+import type { HostChange, HostFailure, ReconcileReport } from "../../host/host.js";
+import { formatUnderlay } from "../../host/text.js";
+import type { Lease, LeaseAttrs } from "../../lease/lease.js";
+import { RipstopError } from "../../lib/errors.js";
+import type { Backend, BackendContext, DesiredPeers, Overlay } from "../backend.js";
+import { RoutedOverlay } from "../routed-overlay.js";
+import { PLAIN } from "../simple-backend.js";
+import { commandLine } from "./command-line.js";
+
+const TYPE = "extension";
+
+export function makeExtensionBackend(context: BackendContext, run: CommandRunner = runCommand): Backend {
+  const options = parseExtensionOptions(context.network.backend);
+  return new ExtensionBackend(context, options, new Commands(run));
+}
+
+/** Runs one command with its variables in the environment. */
+class Commands {
+  readonly #run: CommandRunner;
+
+  constructor(run: CommandRunner) {
+    this.#run = run;
+  }
+
+  /** Standard output and errors, trimmed; throws EXTENSION_FAILED. "" runs nothing. */
+  async run(field: string, text: string, variables: Readonly<Record<string, string>>, input = ""): Promise<string> {
+    const environment = { ...processEnvironment(), ...variables };
+    const argv = commandLine(text, environment);
+    if (argv.length === 0) return "";
+    const result = await this.#run(argv, { environment, input });
+    const said = `${result.stdout}${result.stderr}`.trim();
+    if (result.code === 0) return said;
+    throw new RipstopError(
+      "EXTENSION_FAILED",
+      `Backend.${field} (${argv.join(" ")}) failed with exit code ${result.code}: ${said.slice(-300)}; it runs without a shell, use a script for anything but one program`,
+      { op: field },
+    );
+  }
+}
+
+class ExtensionBackend implements Backend {
+  readonly type = TYPE;
+  readonly #context: BackendContext;
+  readonly #options: ExtensionOptions;
+  readonly #commands: Commands;
+  #data: string | null = null;
+
+  constructor(context: BackendContext, options: ExtensionOptions, commands: Commands) {
+    this.#context = context;
+    this.#options = options;
+    this.#commands = commands;
+  }
+
+  async leaseAttrs(_previous: LeaseAttrs | null): Promise<LeaseAttrs> {
+    this.#data ??= await this.#commands.run("PreStartupCommand", this.#options.preStartupCommand, {});
+    const { ipv4, ipv6 } = this.#context.external;
+    const data = this.#data === "" ? {} : { backendData: this.#data };
+    return { publicIp: ipv4, publicIpv6: ipv6, backendType: TYPE, ...data };
+  }
+
+  async attach(own: Lease): Promise<Overlay> {
+    const { network: config, external } = this.#context;
+    await this.#commands.run("PostStartupCommand", this.#options.postStartupCommand, {
+      NETWORK: config.network === null ? "" : formatPrefix(config.network),
+      SUBNET: own.subnet === null ? "" : formatPrefix(own.subnet),
+      IPV6SUBNET: own.ipv6Subnet === null ? "" : formatPrefix(own.ipv6Subnet),
+      PUBLIC_IP: external.ipv4 === null ? "" : formatIpv4(external.ipv4),
+      PUBLIC_IPV6: external.ipv6 === null ? "" : formatIpv6(external.ipv6),
+    });
+    const wiring = { ...PLAIN, mtu: external.mtu, overlayMtu: external.mtu, leaseType: TYPE, entriesOf: () => [] };
+    return new ExtensionOverlay(await RoutedOverlay.attach(this.#context, own, wiring), this.#options, this.#commands);
+  }
+}
+
+/** What was told to SubnetAddCommand, so that exactly this is told to SubnetRemoveCommand. */
+interface Told {
+  readonly variables: Readonly<Record<string, string>>;
+  readonly input: string;
+}
+
+class ExtensionOverlay implements Overlay {
+  readonly mtu: number;
+  readonly devices = [];
+  readonly dataplane = null;
+  readonly own: Lease;
+  readonly #inner: RoutedOverlay;
+  readonly #options: ExtensionOptions;
+  readonly #commands: Commands;
+  readonly #told = new Map<string, Told>();
+  #leases: ReadonlyMap<string, Lease> = new Map();
+
+  constructor(inner: RoutedOverlay, options: ExtensionOptions, commands: Commands) {
+    this.#inner = inner;
+    this.#options = options;
+    this.#commands = commands;
+    this.mtu = inner.mtu;
+    this.own = inner.own;
+  }
+
+  peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers> {
+    this.#leases = leases;
+    return this.#inner.peers(leases, version);
+  }
+
+  async reconcile(table: PeerTable): Promise<ReconcileReport> {
+    const changes: HostChange[] = [];
+    const failures: HostFailure[] = [];
+    const wanted = this.#wanted(table.peers);
+    const attempt = async (action: "add" | "delete", key: string, told: Told): Promise<void> => {
+      const object = `subnet ${told.variables["SUBNET"] ?? ""}${told.variables["IPV6SUBNET"] ?? ""} of ${key}`;
+      const { subnetAddCommand, subnetRemoveCommand } = this.#options;
+      try {
+        if (action === "add")
+          await this.#commands.run("SubnetAddCommand", subnetAddCommand, told.variables, told.input);
+        else await this.#commands.run("SubnetRemoveCommand", subnetRemoveCommand, told.variables, told.input);
+        if (action === "add") this.#told.set(key, told);
+        else this.#told.delete(key);
+        changes.push({ object, action });
+      } catch (error) {
+        failures.push({ object, errno: 0, message: error instanceof Error ? error.message : String(error) });
+      }
+    };
+    for (const [key, told] of [...this.#told]) {
+      if (JSON.stringify(wanted.get(key)) !== JSON.stringify(told)) await attempt("delete", key, told);
+    }
+    for (const [key, told] of wanted) if (!this.#told.has(key)) await attempt("add", key, told);
+    return { changes, failures };
+  }
+
+  async nextHops(): Promise<ReadonlyMap<number, NextHop>> {
+    return new Map();
+  }
+
+  #wanted(peers: readonly Peer[]): ReadonlyMap<string, Told> {
+    const wanted = new Map<string, Told>();
+    for (const { leaseKey, prefix, underlay } of peers) {
+      const { backendData } = this.#leases.get(leaseKey)?.attrs ?? {};
+      const data = backendData === undefined || backendData === null ? "" : asText(backendData);
+      const v4 = prefix.family === 4;
+      const variables = {
+        [v4 ? "SUBNET" : "IPV6SUBNET"]: formatPrefix(prefix),
+        [v4 ? "PUBLIC_IP" : "PUBLIC_IPV6"]: formatUnderlay(underlay),
+      };
+      const before = wanted.get(leaseKey);
+      wanted.set(leaseKey, { variables: { ...before?.variables, ...variables }, input: `${data}\n` });
+    }
+    return wanted;
+  }
+}
+
+function asText(data: unknown): string {
+  return typeof data === "string" ? data : JSON.stringify(data);
+}

@@ -1,0 +1,115 @@
+// WireGuard's keys, peers and configuration text. The device itself needs a kernel module; test/netns has what can be had.
+import assert from "node:assert/strict";
+import { createPrivateKey, createPublicKey, diffieHellman } from "node:crypto";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { parseIpv4 } from "../../../src/addr/ipv4.js";
+import { parseIpv6 } from "../../../src/addr/ipv6.js";
+import { parsePrefix } from "../../../src/addr/prefix.js";
+import { readOrMakeKey, type WireguardKey } from "../../../src/backend/wireguard/wireguard-key.js";
+import { chooseEndpoint, deviceConfig, readWireguardData } from "../../../src/backend/wireguard/wireguard-peers.js";
+import { formatUnderlay, parseUnderlay } from "../../../src/host/text.js";
+
+/** Both halves of a key as Node's crypto takes them, from WireGuard's base64. */
+function imported({ privateKey, publicKey }: WireguardKey) {
+  const jwk = (text: string): string => Buffer.from(text, "base64").toString("base64url");
+  const common = { kty: "OKP", crv: "X25519", x: jwk(publicKey) };
+  return {
+    publicKey: createPublicKey({ key: common, format: "jwk" }),
+    privateKey: createPrivateKey({ key: { ...common, d: jwk(privateKey) }, format: "jwk" }),
+  };
+}
+
+describe("the key", () => {
+  test("is made once, kept, and readable by its owner alone", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ripstop-wg-"));
+    try {
+      const path = join(folder, "run", "wgkey");
+      const made = await readOrMakeKey(path);
+      assert.deepEqual(await readOrMakeKey(path), made);
+      assert.equal((await stat(path)).mode & 0o777, 0o400);
+      assert.equal(await readFile(path, "utf8"), `${made.privateKey}\n`);
+      assert.notEqual(made.publicKey, made.privateKey);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test("two keys agree on a secret, so each public half belongs to its private one; junk in the file is refused", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "ripstop-wg-"));
+    try {
+      const path = join(folder, "wgkey");
+      for (const junk of ["", "hello", Buffer.alloc(31).toString("base64")]) {
+        await writeFile(path, junk);
+        await assert.rejects(readOrMakeKey(path), { code: "WIREGUARD_KEY_INVALID" }, junk);
+      }
+      const one = imported(await readOrMakeKey(join(folder, "one")));
+      const two = imported(await readOrMakeKey(join(folder, "two")));
+      const secret = diffieHellman({ privateKey: one.privateKey, publicKey: two.publicKey });
+      assert.deepEqual(diffieHellman({ privateKey: two.privateKey, publicKey: one.publicKey }), secret);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
+
+describe("the endpoint of a peer", () => {
+  const node = (v4: string | null, v6: string | null) => ({
+    publicIp: v4 === null ? null : parseIpv4(v4),
+    publicIpv6: v6 === null ? null : parseIpv6(v6),
+  });
+  const own = node("198.51.100.1", "2001:db8::1");
+  const rows = [
+    ["ipv4", own, node("198.51.100.2", "2001:db8::2"), "198.51.100.2"],
+    ["ipv6", own, node("198.51.100.2", "2001:db8::2"), "2001:db8::2"],
+    ["auto", own, node("198.51.100.2", "2001:db8::2"), "198.51.100.2"],
+    ["auto", own, node("10.0.0.2", "2001:db8::2"), "2001:db8::2"],
+    ["auto", own, node("10.0.0.2", "fd00::2"), "10.0.0.2"],
+    ["auto", node("10.0.0.1", "fd00::1"), node("10.0.0.2", "2001:db8::2"), "10.0.0.2"],
+    ["auto", node(null, "2001:db8::1"), node("198.51.100.2", "2001:db8::2"), "2001:db8::2"],
+    ["auto", own, node(null, "2001:db8::2"), "2001:db8::2"],
+    ["ipv4", own, node(null, "2001:db8::2"), null],
+  ] as const;
+  for (const [mode, from, to, expected] of rows) {
+    test(`mode ${mode} chooses ${expected ?? "none"}`, () => {
+      const chosen = chooseEndpoint(mode, from, to);
+      assert.equal(chosen === null ? null : formatUnderlay(chosen), expected);
+    });
+  }
+});
+
+test("BackendData is read leniently, and what is wrong is named", () => {
+  const publicKey = Buffer.alloc(32, 7).toString("base64");
+  assert.deepEqual(readWireguardData({ PublicKey: publicKey, Port: 51820, more: 1 }), { publicKey, port: 51820 });
+  assert.deepEqual(readWireguardData({ publickey: publicKey }), { publicKey, port: null });
+  assert.match(JSON.stringify(readWireguardData({ PublicKey: "short" })), /PublicKey is missing or wrong/);
+  assert.match(JSON.stringify(readWireguardData({ PublicKey: publicKey, Port: 70000 })), /Port is missing or wrong/);
+  assert.match(JSON.stringify(readWireguardData(null)), /missing or no object/);
+});
+
+test("the configuration lists every peer with endpoint and prefixes, and nothing else", () => {
+  const publicKey = Buffer.alloc(32, 7).toString("base64");
+  const privateKey = Buffer.alloc(32, 1).toString("base64");
+  const v4 = parsePrefix("10.244.2.0/24");
+  const v6 = parsePrefix("fd00:2::/64");
+  const endpoint = parseUnderlay("2001:db8::2");
+  assert.ok(v4 && v6 && endpoint);
+  const peer = { leaseKey: "k", publicKey, endpoint, port: 51821, allowed: [v4, v6] };
+  const text = deviceConfig(privateKey, 51820, { psk: privateKey, keepaliveSeconds: 25 }, [peer]);
+  assert.equal(
+    text,
+    `[Interface]
+PrivateKey = ${privateKey}
+ListenPort = 51820
+
+[Peer]
+PublicKey = ${publicKey}
+Endpoint = [2001:db8::2]:51821
+AllowedIPs = 10.244.2.0/24, fd00:2::/64
+PresharedKey = ${privateKey}
+PersistentKeepalive = 25
+`,
+  );
+});
