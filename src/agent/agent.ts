@@ -151,7 +151,7 @@ export class Agent {
       if (remembered === null || signal.aborted) throw error;
       logger.warn("the store is away; starting from the remembered leases", { error, count: remembered.leases.size });
       await session.leaseAttrs(remembered.own.attrs);
-      subnets.adopt(remembered.own, identity);
+      subnets.adopt(remembered.own, identity, remembered.leases);
       this.#peers = remembered.leases;
       this.#board.fromSnapshot(true);
       return remembered.own;

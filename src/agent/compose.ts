@@ -40,7 +40,7 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
   const down = new Teardown();
   try {
     const paths = prepareRunDirectory(options.runDir);
-    const store = makeStore(options);
+    const store = await makeStore(options);
     down.add(() => store.close());
     const board = new StatusBoard({
       storeKind: store.kind,
@@ -64,15 +64,19 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
   }
 }
 
-function makeStore(options: AgentOptions): Store {
+/** Only the client of the store in use is loaded: it costs memory. */
+async function makeStore(options: AgentOptions): Promise<Store> {
   switch (options.store) {
     case "file":
       return new FileStore({ directory: options.storeDir });
-    case "etcd":
+    case "etcd": {
+      const { openEtcdStore } = await import("../store/etcd/etcd-store.js");
+      return openEtcdStore(options.etcd);
+    }
     case "kube":
       throw new RipstopError(
         "STORE_UNAVAILABLE",
-        `this build has no ${options.store} store; use --store=file --store-dir=DIRECTORY`,
+        `this build has no ${options.store} store; use --store=etcd, or --store=file --store-dir=DIRECTORY`,
       );
   }
 }

@@ -90,13 +90,17 @@ export class SubnetManager {
     }
   }
 
-  /** Goes on with a lease that a local snapshot remembers, when the store cannot be reached at start. */
-  adopt(lease: Lease, identity: NodeIdentity): void {
+  /**
+   * Goes on with what a local snapshot remembers, when the store cannot be reached at start. Nothing is written before the
+   * store has shown its records: only it knows whether ours is a reservation.
+   */
+  adopt(lease: Lease, identity: NodeIdentity, peers: ReadonlyMap<string, Lease>): void {
     this.#identity = identity;
     this.#wanted = lease.attrs;
-    this.#held = lease;
+    this.#held = { ...lease, expiresAt: Number.POSITIVE_INFINITY };
     this.#standing = "held";
     this.#renewAtMs = this.#clock.nowMs();
+    this.#peers.set(this.#view.remember(peers, lease.key));
   }
 
   /** Keeps the lease and follows the store; resolves when aborted. */
@@ -150,7 +154,9 @@ export class SubnetManager {
         return false;
       });
       if (again) continue;
-      const waitMs = Math.max(0, this.#renewAtMs - this.#clock.nowMs());
+      // Before the first snapshot there is nothing to decide; its arrival wakes.
+      const waitMs =
+        this.#seen === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#renewAtMs - this.#clock.nowMs());
       await this.#clock.sleep(waitMs, AbortSignal.any([signal, this.#wake.signal]));
     }
   }
@@ -158,12 +164,12 @@ export class SubnetManager {
   /** True when there may be more to do at once. */
   async #keepOnce(signal: AbortSignal): Promise<boolean> {
     const held = this.#held;
-    if (held === null || this.#wanted === null) return false;
-    const record = this.#seen?.leases.get(held.key);
-    const unreadable = this.#seen?.quarantined.some((entry) => entry.key === held.key) ?? false;
-    if (this.#seen !== null && record === undefined && !unreadable) return await this.#restore(held, signal);
+    if (held === null || this.#wanted === null || this.#seen === null) return false;
+    const record = this.#seen.leases.get(held.key);
+    const unreadable = this.#seen.quarantined.some((entry) => entry.key === held.key);
+    if (record === undefined && !unreadable) return await this.#restore(held, signal);
     if (record !== undefined && !this.#isOwn(record.attrs)) return this.#lose(held, record);
-    if (record !== undefined && record.modRevision > held.modRevision) this.#hear(held, record);
+    if (record !== undefined && record.modRevision >= held.modRevision) this.#hear(held, record);
     if (this.#standing === "lost" && record !== undefined) this.#hold({ ...record, expiresAt: held.expiresAt });
     const changed = !sameAttrs(this.#held?.attrs ?? held.attrs, this.#wanted);
     const contestable = this.#clock.nowMs() - this.#contestedAtMs >= CONTEST_PAUSE_MS;
@@ -223,7 +229,7 @@ export class SubnetManager {
       this.#contestedAtMs = this.#clock.nowMs();
       this.#report({ kind: "contested", lease: record });
     }
-    this.#held = { ...record, expiresAt: held.expiresAt };
+    this.#held = { ...record, expiresAt: record.expiresAt === null ? null : held.expiresAt };
   }
 
   #hold(lease: Lease): void {

@@ -37,6 +37,13 @@ export class PeerView {
     this.#options = options;
   }
 
+  /** Starts from what is remembered, before the store has shown anything. */
+  remember(leases: ReadonlyMap<string, Lease>, ownKey: string): PeerSnapshot {
+    this.#peers = new Map(leases);
+    this.#peers.delete(ownKey);
+    return { peers: this.#peers, quarantined: [], heldBack: 0 };
+  }
+
   /** `ownVanished`: our own record is gone from this snapshot too, so it says little about the others. */
   update(snapshot: LeaseSnapshot, ownKey: string | null, ownVanished: boolean, nowMs: number): PeerSnapshot {
     const settled = settleClaims(snapshot.leases);

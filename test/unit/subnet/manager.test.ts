@@ -295,12 +295,35 @@ test("a lost store is reported once, keeps every peer, and is recovered from", a
   assert.equal(node.saw("store-failed"), 1);
 });
 
-test("a remembered lease is gone on with and confirmed when the store answers", async (t) => {
+test("a remembered lease and its peers are gone on with and confirmed when the store answers", async (t) => {
   const world = await cluster(t);
   const lease = await new Node(world, "192.0.2.1").acquire();
+  const peer = await new Node(world, "192.0.2.2").acquire();
   const node = new Node(world, "192.0.2.1");
-  node.manager.adopt(lease, lease.attrs);
+  node.manager.adopt(
+    { ...lease, expiresAt: null },
+    lease.attrs,
+    new Map([
+      [lease.key, lease],
+      [peer.key, peer],
+    ]),
+  );
+  for await (const { peers } of node.manager.peers(world.signal)) {
+    assert.deepEqual([...peers.keys()], [peer.key]);
+    break;
+  }
   world.running.push(node.manager.run(world.signal));
   await until("it is confirmed", () => node.saw("renewed") === 1);
-  assert.deepEqual([...(await stored(world)).keys()], [lease.key]);
+  assert.ok(Number.isFinite((await stored(world)).get(lease.key)?.expiresAt), "it still expires");
+});
+
+test("a remembered reservation stays one", async (t) => {
+  const world = await cluster(t);
+  await writeFile(join(world.path, "subnets", "10.1.9.0-24"), '{"PublicIP":"192.0.2.1"}');
+  const lease = await new Node(world, "192.0.2.1").acquire();
+  const node = new Node(world, "192.0.2.1");
+  node.manager.adopt({ ...lease, expiresAt: null }, lease.attrs, new Map());
+  world.running.push(node.manager.run(world.signal));
+  await until("it is confirmed", () => node.saw("renewed") === 1);
+  assert.equal((await stored(world)).get(lease.key)?.expiresAt, null);
 });
