@@ -43,9 +43,11 @@ if [ ${#missing[@]} -gt 0 ]; then
   announce "installing Debian packages: ${missing[*]}"
   command -v apt-get >/dev/null || fail "apt-get is missing; install by hand: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # "dpkg --configure -a" repairs what an interrupted set-up left; the lock is waited for.
   quietly apt-update "the package lists could not be read; check the machine's network and /etc/apt" apt-get update -q
   quietly apt-install "packages could not be installed; install by hand and run again: ${missing[*]}" \
-    apt-get install -y -q --no-install-recommends "${missing[@]}"
+    bash -c 'dpkg --configure -a; exec apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"' \
+    apt-install "${missing[@]}"
   # Debian starts etcd as a service when it is installed; the tests run their own on their own ports.
   case " ${missing[*]} " in *" etcd-server "*) systemctl disable --now etcd >/dev/null 2>&1 || true ;; esac
 elif command -v dpkg-query >/dev/null; then
