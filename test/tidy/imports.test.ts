@@ -25,7 +25,7 @@ const MUST_NOT_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Who may start other programs, and which. A folder ends with a slash. */
 const MAY_SPAWN: Readonly<Record<string, string>> = {
   "src/agent/dataplane-process.ts": "the data plane, a process of its own",
-  "src/host/masquerade/": "iptables-restore and nft",
+  "src/host/command.ts": "tools without a library: iptables, nft, wg, commands of the extension backend",
   "src/lab/": "ip, ping, iperf3 and the nodes' programs, inside the lab's namespaces",
 };
 

@@ -14,7 +14,7 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   port: ["base", "net", "pkt", "bpf", "xdp"],
   bpf: [],
   xdp: ["base", "net", "pkt", "bpf"],
-  steer: ["base", "fwd", "bpf"],
+  steer: ["base", "fwd", "bpf", "netlink"],
   netlink: ["base", "net"],
   engine: ["base", "net", "fwd", "pkt", "path", "port"],
   plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine"],
