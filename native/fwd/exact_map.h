@@ -42,6 +42,11 @@ class ExactMap {
     }
   }
 
+  // Asks for the cache line that Find will read, some packets ahead of it.
+  void Prefetch(const Key& key) const {
+    __builtin_prefetch(&slots_[HashKey(key, salt_) & (slots_.size() - 1)]);
+  }
+
   // The first value of a key stays. Returns the value that the map now holds for it.
   uint32_t Insert(const Key& key, uint32_t value) {
     for (uint64_t at = HashKey(key, salt_);; ++at) {

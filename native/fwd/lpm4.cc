@@ -3,18 +3,11 @@
 
 #include <algorithm>
 
-#include "base/endian.h"
-
 namespace fwd {
 
 namespace {
 
 constexpr uint32_t kUnset = 0xffffffff;  // kNoPeer of fwd/snapshot.h.
-constexpr uint32_t kBlock =
-    0x80000000;  // Set in an entry that points to a block; the marks at the very top do not count.
-constexpr uint32_t kBlocksMax = 0x7fff0000;
-
-bool IsBlock(uint32_t entry) { return entry - kBlock < kBlocksMax; }
 
 }  // namespace
 
@@ -49,14 +42,6 @@ Lpm4::Lpm4(std::span<const Route> routes) : level1_(65536, kUnset) {
                   route.value);
     }
   }
-}
-
-uint32_t Lpm4::Find(uint32_t address_be) const {
-  const uint32_t address = base::SwapBytes(address_be);
-  uint32_t entry = level1_[address >> 16];
-  if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address >> 8 & 255)];
-  if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address & 255)];
-  return entry;
 }
 
 }  // namespace fwd

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/endian.h"
+
 namespace fwd {
 
 class Lpm4 {
@@ -18,9 +20,20 @@ class Lpm4 {
   Lpm4();
   // Longer prefixes win; of equal prefixes the last wins (callers reject duplicates before).
   explicit Lpm4(std::span<const Route> routes);
-  uint32_t Find(uint32_t address_be) const;
+  uint32_t Find(uint32_t address_be) const {
+    const uint32_t address = base::SwapBytes(address_be);
+    uint32_t entry = level1_[address >> 16];
+    if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address >> 8 & 255)];
+    if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address & 255)];
+    return entry;
+  }
 
  private:
+  // Set in an entry that points to a block; the marks at the very top do not count.
+  static constexpr uint32_t kBlock = 0x80000000;
+  static constexpr uint32_t kBlocksMax = 0x7fff0000;
+  static bool IsBlock(uint32_t entry) { return entry - kBlock < kBlocksMax; }
+
   std::vector<uint32_t> level1_;
   std::vector<uint32_t> blocks_;
 };

@@ -93,6 +93,7 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
   made->underlay4_ = ExactMap<uint64_t>(header.peer_count, salt);
   made->underlay6_ = ExactMap<Key128>(header.peer_count, salt);
   made->peers_.resize(header.peer_count);
+  made->nodes_.resize(header.peer_count);
   for (uint32_t i = 0; i < header.peer_count; ++i) {
     const PeerRecord& record = decoded->peers[i];
     Peer& peer = made->peers_[i];
@@ -104,10 +105,10 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
     add_route(record.prefix, record.prefix_family, record.prefix_length, i);
     if (peer.family == 4) {
       WriteTemplate<net::Ipv4>(peer, header, record, format);
-      peer.node = made->underlay4_.Insert(base::Load<uint32_t>(record.underlay), i);
+      made->nodes_[i] = made->underlay4_.Insert(base::Load<uint32_t>(record.underlay), i);
     } else {
       WriteTemplate<net::Ipv6>(peer, header, record, format);
-      peer.node = made->underlay6_.Insert(Key128::Of(record.underlay), i);
+      made->nodes_[i] = made->underlay6_.Insert(Key128::Of(record.underlay), i);
     }
     if (net::MacKey(record.vtep_mac) != 0) made->vteps_.Insert(net::MacKey(record.vtep_mac), i);
   }

@@ -57,9 +57,7 @@ struct alignas(64) Peer {
   uint16_t inner_mtu;  // Largest inner IP packet.
   uint32_t id;
   uint8_t vtep_mac[6];
-  uint16_t reserved;
-  uint32_t
-      node;  // Index of the first peer record with the same public address: one node, one number.
+  uint8_t reserved[6];
   uint64_t pseudo_sum;  // Sum of the UDP pseudo header without length, for outer checksums.
 };
 static_assert(sizeof(Peer) == 128);
@@ -82,12 +80,20 @@ class Snapshot {
   uint32_t FindInner6(const uint8_t* address) const { return inner6_.Find(address); }
   // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when
   // unknown. A node that holds several prefixes has several peer records: the first one is
-  // returned, and Peer::node joins them.
+  // returned, and NodeOf joins them.
   uint32_t FindVtep(const uint8_t* mac) const { return vteps_.Find(net::MacKey(mac)); }
   uint32_t FindUnderlay4(uint32_t address_be) const { return underlay4_.Find(address_be); }
   uint32_t FindUnderlay6(const uint8_t* address) const {
     return underlay6_.Find(Key128::Of(address));
   }
+
+  // Ahead of the corresponding Find, so that a large table costs no wait.
+  void PrefetchVtep(const uint8_t* mac) const { vteps_.Prefetch(net::MacKey(mac)); }
+  void PrefetchUnderlay4(uint32_t address_be) const { underlay4_.Prefetch(address_be); }
+  void PrefetchUnderlay6(const uint8_t* address) const { underlay6_.Prefetch(Key128::Of(address)); }
+  // Of a peer record: the first record with the same public address, which is also what the
+  // FindUnderlay functions return. Kept apart from Peer, because decap needs nothing else of it.
+  uint32_t NodeOf(uint32_t peer) const { return nodes_[peer]; }
 
   const uint8_t* vtep_mac() const { return vtep_mac_.data(); }
   uint32_t underlay_v4_be() const { return underlay_v4_be_; }
@@ -99,6 +105,7 @@ class Snapshot {
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;
+  std::vector<uint32_t> nodes_;
   Lpm4 inner4_;
   Lpm6 inner6_;
   ExactMap<uint64_t> vteps_;

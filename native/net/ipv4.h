@@ -38,7 +38,12 @@ struct Ipv4 {
   static uint32_t TotalBytes(const uint8_t* ip) { return base::LoadBe16(ip + 2); }
   static uint8_t Tos(const uint8_t* ip) { return ip[1]; }
   static uint8_t Ttl(const uint8_t* ip) { return ip[8]; }
-  static bool ChecksumRight(const uint8_t* ip) { return Fold(Sum(ip, HeaderBytes(ip))) == 0xffff; }
+  static bool ChecksumRight(const uint8_t* ip) {
+    if (ip[0] != 0x45) return Fold(Sum(ip, HeaderBytes(ip))) == 0xffff;
+    uint64_t sum = base::Load<uint32_t>(ip + 16);  // Nearly every header is 20 bytes long.
+    for (uint32_t i = 0; i < 16; i += 4) sum += base::Load<uint32_t>(ip + i);
+    return Fold(sum) == 0xffff;
+  }
 
   // The setters keep a right header checksum right, and a wrong one wrong.
   static void SetTotalBytes(uint8_t* ip, uint32_t bytes) {

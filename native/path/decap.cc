@@ -31,13 +31,14 @@ using pkt::DropReason;
 using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;
+constexpr uint32_t kAhead = 4;  // Packets between a prefetch and the use of what it fetches.
 constexpr uint8_t kEcnMask = 3, kEct0 = 2, kEct1 = 1, kCe = 3;
 
 // Step 8. A source is the sender's when the longest prefix says so, or when it is the very address
 // the outer packet came from: its host network, which could have sent the same bytes without us.
 template <typename Ip>
-DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip,
-                          const fwd::Peer& sender, const uint8_t* ip) {
+DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip, const Outer& outer,
+                          const uint8_t* ip) {
   const uint8_t *source = ip + Ip::kSource, *destination = ip + Ip::kDestination;
   uint32_t from, to;
   if constexpr (Ip::kFamily == 4) {
@@ -47,8 +48,8 @@ DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip,
     from = table.FindInner6(source);
     to = table.FindInner6(destination);
   }
-  const bool leased = from < table.peers().size() && table.peers()[from].node == sender.node;
-  const bool host = sender.family == Ip::kFamily &&
+  const bool leased = from < table.peers().size() && table.NodeOf(from) == outer.peer;
+  const bool host = outer.family == Ip::kFamily &&
                     std::memcmp(source, outer_ip + Ip::kSource, Ip::kAddressBytes) == 0;
   if ((!leased && !host) || !Ip::Carriable(source)) return DropReason::kInnerSource;
   return to == fwd::kLocal && Ip::Carriable(destination) ? kPass : DropReason::kInnerDestination;
@@ -129,9 +130,8 @@ DropReason Process(const fwd::Snapshot& table, Packet& packet) {
   if (why = CheckOffload(packet, inner, view); why != kPass) return why;
 
   const uint8_t* outer_ip = packet.data + kIp;
-  const fwd::Peer& sender = table.peers()[outer.peer];
-  why = view.family == 4 ? CheckAddresses<net::Ipv4>(table, outer_ip, sender, ip)
-                         : CheckAddresses<net::Ipv6>(table, outer_ip, sender, ip);
+  why = view.family == 4 ? CheckAddresses<net::Ipv4>(table, outer_ip, outer, ip)
+                         : CheckAddresses<net::Ipv6>(table, outer_ip, outer, ip);
   if (why != kPass) return why;
   if (IsNested(ip, view, format.port, vxlan, format.vni)) return DropReason::kNested;
   if (view.ttl == 0) return DropReason::kTtl;
@@ -152,6 +152,11 @@ bool IsOuterSuperPacket(const Packet& packet) {
   const uint8_t* ip = packet.data + kIp;
   const uint32_t udp = ip[0] >> 4 == 4 ? net::Ipv4::HeaderBytes(ip) : net::Ipv6::kHeaderBytes;
   return packet.csum_start == kIp + udp;
+}
+
+void PrefetchHeaders(const Packet& packet) {
+  __builtin_prefetch(packet.data);
+  __builtin_prefetch(packet.data + 64);
 }
 
 class Lane final : public pkt::Drain {
@@ -213,7 +218,12 @@ void Decap(const Context& context, pkt::Batch& in, pkt::Outbox& deliver) {
   if (in.count == 0) return;
   context.counters.rx_frames.Add(in.count);
   Lane lane(context, deliver);
-  for (Packet* packet : in) lane.Receive(*packet);
+  for (uint32_t i = 0; i < in.count; ++i) {
+    // Headers first, then, once they have come, the sender's place in the table.
+    if (i + 2 * kAhead < in.count) PrefetchHeaders(*in.items[i + 2 * kAhead]);
+    if (i + kAhead < in.count) PrefetchSender(context.table, *in.items[i + kAhead]);
+    lane.Receive(*in.items[i]);
+  }
   in.Clear();
 }
 

@@ -34,6 +34,7 @@ using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;  // Inner frames: where the IP header starts.
 constexpr uint32_t kIpBytesMax = 65535;
+constexpr uint32_t kAhead = 4;  // Packets between a prefetch and the use of what it fetches.
 
 struct Work {
   IpView view;
@@ -224,7 +225,15 @@ void Encap(const Context& context, pkt::Batch& in, pkt::Outbox& forward, pkt::Ou
   context.counters.rx_frames.Add(in.count);
   Lane lane(context, forward, reply, punt);
   Work work[pkt::kBatchMax];
-  for (uint32_t i = 0; i < in.count; ++i) lane.Look(*in.items[i], work[i]);
+  const bool vxlan = context.table.format().encapsulation == fwd::Encapsulation::kVxlan;
+  for (uint32_t i = 0; i < in.count; ++i) {
+    // Headers first, then, once they have come, the peer's place in the table.
+    if (i + 2 * kAhead < in.count) __builtin_prefetch(in.items[i + 2 * kAhead]->data);
+    if (vxlan && i + kAhead < in.count && in.items[i + kAhead]->len >= kIp) {
+      context.table.PrefetchVtep(in.items[i + kAhead]->data);
+    }
+    lane.Look(*in.items[i], work[i]);
+  }
   for (uint32_t i = 0; i < in.count; ++i) lane.Finish(*in.items[i], work[i]);
   in.Clear();
 }

@@ -77,6 +77,7 @@ DropReason CheckOuterOf(const fwd::Snapshot& table, const Packet& packet, Outer&
   if (!ours || base::LoadBe16(udp + net::kUdpDestination) != format.port)
     return DropReason::kNotOurs;
   if (outer.peer == fwd::kNoPeer) return DropReason::kUnknownPeer;
+  outer.family = Ip::kFamily;
   outer.udp = kIp + header;
   outer.payload = outer.udp + net::kUdpBytes;
   outer.end = outer.udp + udp_bytes;
@@ -85,6 +86,16 @@ DropReason CheckOuterOf(const fwd::Snapshot& table, const Packet& packet, Outer&
 }
 
 }  // namespace
+
+void PrefetchSender(const fwd::Snapshot& table, const Packet& packet) {
+  if (packet.len < kIp + net::Ipv6::kHeaderBytes) return;
+  const uint8_t* ip = packet.data + kIp;
+  if (ip[0] >> 4 == 4) {
+    table.PrefetchUnderlay4(base::Load<uint32_t>(ip + net::Ipv4::kSource));
+  } else {
+    table.PrefetchUnderlay6(ip + net::Ipv6::kSource);
+  }
+}
 
 DropReason CheckOuter(const fwd::Snapshot& table, const Packet& packet, Outer& outer) {
   if (packet.len < kIp) return DropReason::kOuterLength;

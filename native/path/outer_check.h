@@ -14,8 +14,12 @@ struct Outer {
   uint32_t payload = 0;  // First byte behind the UDP header.
   uint32_t end = 0;      // First byte behind the datagram, by the smaller of IP and UDP length.
   uint8_t tos = 0;
-  uint32_t peer = fwd::kNoPeer;  // Some record of the sender.
+  uint8_t family = 0;
+  uint32_t peer = fwd::kNoPeer;  // The sender's first record, which names its node.
 };
+
+// Fetches what step 4 will look up. Believes nothing but the frame's length.
+void PrefetchSender(const fwd::Snapshot& table, const pkt::Packet& packet);
 
 // Steps 1-4.
 pkt::DropReason CheckOuter(const fwd::Snapshot& table, const pkt::Packet& packet, Outer& outer);
