@@ -2,12 +2,13 @@
 // Runs in the foreground of `npm run demo`; cleans up whatever happens, unless told to keep the lab.
 import { RipstopError } from "../../lib/errors.js";
 import { labDown } from "../lab.js";
+import type { LabPlan } from "../plan.js";
 import { readState } from "../state.js";
 import { labStatus } from "../status.js";
 import { textTable } from "../text-table.js";
 import { crash } from "./crash.js";
 import { endsOf, type Measurement, measure } from "./measure.js";
-import { DEMO_PATHS, type DemoContext, type DemoPath, demoOptions, OURS, switchTo } from "./paths.js";
+import { DEMO_PATHS, type DemoContext, type DemoPath, demoOptions, OURS, OURS_XDP, switchTo } from "./paths.js";
 import { callWitness, proofTable, proves, type Witness } from "./proof.js";
 import { resultsTable } from "./results-table.js";
 
@@ -29,8 +30,12 @@ export async function runDemo(options: DemoOptions): Promise<boolean> {
   try {
     const good = await show(options, context);
     if (options.keep)
-      options.out("The lab stays up: ripstop lab status, ripstop lab exec rs-p1 -- ..., ripstop lab down\n");
+      options.out(`The lab stays up: ripstop lab status, ripstop lab exec ${prefix}p1 -- ..., ripstop lab down\n`);
     return good;
+  } catch (error) {
+    // Ctrl-C ends our helpers too, and their failures are not the reason.
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     if (!options.keep) await labDown({ directory, report: options.report });
   }
@@ -46,9 +51,14 @@ async function show(options: DemoOptions, context: DemoContext): Promise<boolean
   const witnesses: Witness[] = [];
   for (let round = 0; round < options.rounds; round++) {
     // There and back: neighbouring rounds share a path, and a machine that slows down slows no path alone.
-    for (const path of round % 2 === 0 ? DEMO_PATHS : DEMO_PATHS.toReversed()) {
+    const paths = [...results.keys()];
+    for (const path of round % 2 === 0 ? paths : paths.toReversed()) {
       signal.throwIfAborted();
-      const plan = await switchTo(path, context);
+      const plan = await switchOrLeaveOut(path, context);
+      if (plan === null) {
+        results.delete(path);
+        continue;
+      }
       const ends = await endsOf(plan);
       if (round === 0) witnesses.push(await callWitness(plan, path, ends));
       const measurement = await measure(ends, signal);
@@ -65,6 +75,17 @@ async function show(options: DemoOptions, context: DemoContext): Promise<boolean
   out(proofTable(witnesses));
   out("\n");
   return (await showCrash(options, context)) && witnesses.every(proves);
+}
+
+/** Null when this machine cannot do AF_XDP: the rest of the demo is worth seeing all the same. */
+async function switchOrLeaveOut(path: DemoPath, context: DemoContext): Promise<LabPlan | null> {
+  try {
+    return await switchTo(path, context);
+  } catch (error) {
+    if (path !== OURS_XDP || !(error instanceof RipstopError) || error.code !== "DEMO_WRONG_PATH") throw error;
+    context.report(`left out: ${path.name}; ${error.message}`);
+    return null;
+  }
 }
 
 async function showLeases(out: (text: string) => void, directory: string): Promise<void> {

@@ -1,5 +1,7 @@
 // The three ways a packet can take in the demo, and how the lab is switched from one to another.
 import { RipstopError } from "../../lib/errors.js";
+import { agentName } from "../agent-node.js";
+import { lastLogLine } from "../daemon.js";
 import type { LabContext } from "../lab.js";
 import { labUp } from "../lab.js";
 import { DEFAULT_OPTIONS, type LabOptions, type LabPlan } from "../plan.js";
@@ -30,23 +32,23 @@ export function demoOptions(path: DemoPath, prefix: string): LabOptions {
 export async function switchTo(path: DemoPath, context: DemoContext): Promise<LabPlan> {
   const plan = await labUp(demoOptions(path, context.prefix), { ...context, report: () => undefined });
   for (const node of plan.nodes) {
+    const unexpected = async (what: string): Promise<RipstopError> => {
+      const said = await lastLogLine(plan.directory, agentName(node));
+      return new RipstopError(
+        "DEMO_WRONG_PATH",
+        `${node.namespace} ${what}; ${said}; docs/ports.md says what a port needs`,
+      );
+    };
     const view = await viewPlane(node);
     if (path === KERNEL) {
-      if (view !== null) throw unexpected(node.namespace, "still runs a data plane although the kernel was chosen");
+      if (view !== null) throw await unexpected("still runs a data plane although the kernel was chosen");
       continue;
     }
-    if (view === null || !view.inspection.running) throw unexpected(node.namespace, "has no running data plane");
+    if (view === null || !view.inspection.running) throw await unexpected("has no running data plane");
     const port = portKind(view, "underlay");
     if (path.underlayPort !== "auto" && port !== path.underlayPort) {
-      throw unexpected(node.namespace, `has underlay port ${port ?? "none"} instead of ${path.underlayPort}`);
+      throw await unexpected(`has underlay port ${port ?? "none"} instead of ${path.underlayPort}`);
     }
   }
   return plan;
-}
-
-function unexpected(node: string, what: string): RipstopError {
-  return new RipstopError(
-    "DEMO_WRONG_PATH",
-    `${node} ${what}; the agent's log in the lab's folder says why (keep it with --keep); a kernel feature may be missing`,
-  );
 }
