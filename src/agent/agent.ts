@@ -11,6 +11,7 @@ import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
+import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import type { AgentParts } from "./parts.js";
 import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
@@ -203,6 +204,7 @@ export class Agent {
     const { subnets, supervisor } = started;
     let { session } = started;
     const background = [
+      this.#keepFilterRules(started, signal),
       subnets.run(signal),
       supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),
@@ -217,6 +219,13 @@ export class Agent {
     }
     this.#board.stopping();
     await Promise.all(background);
+  }
+
+  async #keepFilterRules({ given, lease }: Started, signal: AbortSignal): Promise<void> {
+    const { clock, logger, makePacketFilter } = this.#parts;
+    const filter = makePacketFilter(given.network.enableNftables ? "nftables" : "iptables");
+    const rules = filterRules(this.#options, given.network, lease);
+    await keepFilterRules({ filter, rules, resyncMs: this.#options.ruleResyncMs, clock, logger }, signal);
   }
 
   async #followPeers(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { parseMac } from "../addr/mac.js";
 import { prefixEquals } from "../addr/prefix.js";
 import { DataplaneClient } from "../dataplane/client.js";
 import { pidPathOf, socketAnswers } from "../dataplane/socket-path.js";
+import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import type { Netlink } from "../host/netlink.js";
 import { findOwnObjects, removeOwnObjects } from "../host/own-objects.js";
 import type { Clock } from "../lib/clock.js";
@@ -51,6 +52,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
+    ...packetFilterStep(options.stateDir),
     ...(await subnetFileStep(options)),
     ...fileSteps([
       paths.agentSocket,
@@ -102,6 +104,22 @@ async function ownDevices(stateDir: string): Promise<ReadonlyMap<string, Mac>> {
 
 function macFiles(stateDir: string): readonly string[] {
   return existsSync(stateDir) ? readdirSync(stateDir).filter((name) => MAC_FILE.test(name)) : [];
+}
+
+/** Rules carry no mark of ours (they are flannel's, word for word), so they go only where our state says that we ran. */
+function packetFilterStep(stateDir: string): CleanupStep[] {
+  if (!existsSync(snapshotPath(stateDir))) return [];
+  const remove = async (): Promise<readonly string[]> => {
+    try {
+      await makePacketFilter("iptables").remove();
+    } catch (error) {
+      // Without the tool there are no rules of ours.
+      if (error instanceof RipstopError && error.code === "COMMAND_MISSING") return [];
+      return [`packet-filter rules: ${error instanceof Error ? error.message : String(error)}`];
+    }
+    return [];
+  };
+  return [{ description: "packet-filter rules, if any", run: remove }];
 }
 
 /** Only when it says what our own lease says: flanneld may have written another one since. */

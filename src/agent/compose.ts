@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { makeBackend } from "../backend/catalog.js";
 import type { AgentOptions } from "../config/options.js";
 import { loadNative } from "../dataplane/native.js";
+import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
 import { systemClock } from "../lib/clock.js";
@@ -12,7 +13,6 @@ import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
 import { HealthServer } from "../observe/health-server.js";
 import { createLogger, levelOfVerbosity, type Logger } from "../observe/logger.js";
-import { FileStore } from "../store/file/file-store.js";
 import type { Store } from "../store/store.js";
 import { Agent } from "./agent.js";
 import { dataplaneLauncher } from "./dataplane-process.js";
@@ -57,18 +57,20 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
       logPath: paths.dataplaneLog,
       environment: nativePath === undefined ? {} : { RIPSTOP_NATIVE_PATH: nativePath },
     });
-    const parts = { store, host, makeBackend, launch, clock: systemClock, logger };
+    const parts = { store, host, makeBackend, makePacketFilter, launch, clock: systemClock, logger };
     await new Agent(options, parts, paths, board).run(signal);
   } finally {
     await down.run((error) => logger.error("cannot end a part of the agent", { error }));
   }
 }
 
-/** Only the client of the store in use is loaded: it costs memory. */
+/** Loaded on demand: the etcd client is large, and the other stores do not need it. */
 async function makeStore(options: AgentOptions): Promise<Store> {
   switch (options.store) {
-    case "file":
+    case "file": {
+      const { FileStore } = await import("../store/file/file-store.js");
       return new FileStore({ directory: options.storeDir });
+    }
     case "etcd": {
       const { openEtcdStore } = await import("../store/etcd/etcd-store.js");
       return openEtcdStore(options.etcd);
@@ -76,7 +78,7 @@ async function makeStore(options: AgentOptions): Promise<Store> {
     case "kube":
       throw new RipstopError(
         "STORE_UNAVAILABLE",
-        `this build has no ${options.store} store; use --store=etcd, or --store=file --store-dir=DIRECTORY`,
+        "this build cannot take leases from the Kubernetes API; use --store=etcd or --store=file",
       );
   }
 }

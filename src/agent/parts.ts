@@ -1,6 +1,7 @@
 // What the agent is composed of: compose.ts fills these with the real things, tests with others.
 import type { Backend, BackendContext } from "../backend/backend.js";
 import type { Host } from "../host/host.js";
+import type { PacketFilter } from "../host/masquerade/rules.js";
 import type { Clock } from "../lib/clock.js";
 import type { Logger } from "../observe/logger.js";
 import type { Store } from "../store/store.js";
@@ -10,6 +11,7 @@ export interface AgentParts {
   readonly store: Store;
   readonly host: Host;
   readonly makeBackend: (context: BackendContext) => Backend;
+  readonly makePacketFilter: (mode: PacketFilter["mode"]) => PacketFilter;
   readonly launch: Launcher;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -113,7 +113,8 @@ for (const how of ["SIGTERM", "SIGKILL"] as const) {
   test(`cleanup after ${how} leaves the host as it was before`, { skip: rootNeeded }, async () => {
     await withAgentHost(async (host) => {
       const before = host.dump();
-      await host.startAgent(["--dataplane=userspace"]);
+      await host.startAgent(["--dataplane=userspace", "--ip-masq"]);
+      await until("the rules stand", () => host.dump().includes("FLANNEL-FWD"));
       assert.equal(host.cleanup().status, 1, "not while the agent runs");
       const { dataplane } = host;
       await host.stopAgents(how);

@@ -137,7 +137,7 @@ export class AgentHost {
     return readPidFile(pidPathOf(join(this.runDir, "dataplane.sock")));
   }
 
-  /** Links, addresses, routes, neighbors, tc and BPF attachments, without what changes by itself. */
+  /** Links, addresses, routes, neighbors, qdiscs and packet-filter rules, without what changes by itself. */
   dump(): string {
     const shown = [
       "-o link",
@@ -149,6 +149,10 @@ export class AgentHost {
     ];
     const texts = shown.map((command) => this.ip(command));
     texts.push(execFileSync("tc", ["-n", this.namespace, "qdisc"], { encoding: "utf8" }));
+    for (const tool of ["iptables-save", "ip6tables-save"]) {
+      const rules = execFileSync("ip", ["netns", "exec", this.namespace, tool], { encoding: "utf8" });
+      texts.push(rules.replace(/^(#.*|\*.*|COMMIT|:[A-Z]+ (ACCEPT|DROP) .*)\n/gm, ""));
+    }
     // What the kernel changes by itself, and the order in which it happens to tell, say nothing.
     return texts
       .map((text) => text.split("\n").sort().join("\n"))
