@@ -3,6 +3,7 @@
 #include <linux/if_xdp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -20,6 +21,8 @@ constexpr int kSoBusyPollBudget = 70;  // SO_BUSY_POLL_BUDGET, 5.11.
 // Copy-mode transmit charges every skb in flight to the socket; the default of 208 KiB throttles
 // it.
 constexpr int kSendBufferBytes = 16 * 1024 * 1024;
+constexpr int kBindTries = 100;
+constexpr int kBindPauseMicroseconds = 10'000;
 constexpr int kBusyPollMicroseconds = 20;
 constexpr int kBusyPollPackets = 64;
 
@@ -148,8 +151,14 @@ base::Status XskSocket::Bind(const SocketOptions& options) {
     const int mode = options.zero_copy ? XDP_ZEROCOPY : XDP_COPY;
     address.sxdp_flags = static_cast<uint16_t>(mode | XDP_USE_NEED_WAKEUP);
   }
-  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
-    return base::Ok();
+  // The kernel frees the queue of a closed socket a little later: whoever reopens must wait for it.
+  for (int tries = 0; tries < kBindTries; ++tries) {
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
+      return base::Ok();
+    if (errno != EBUSY) break;
+    usleep(kBindPauseMicroseconds);
+    errno = EBUSY;
+  }
   const char* remedy = "the device or its driver refuses AF_XDP on this queue";
   if (errno == EBUSY)
     remedy = "another AF_XDP socket holds this queue; stop the program that owns it";
