@@ -12,7 +12,7 @@ import { labStore } from "./store.js";
 import { waitFor } from "./wait.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
-const SUBNET_TIMEOUT_MS = 20_000;
+const SUBNET_TIMEOUT_MS = 30_000;
 
 export function agentName(node: LabNode): string {
   return `agent${node.index}`;

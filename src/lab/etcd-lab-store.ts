@@ -15,7 +15,7 @@ import { waitFor } from "./wait.js";
 const NAME = "etcd";
 const PORT = 2379;
 const PREFIX = "/coreos.com/network";
-const START_TIMEOUT_MS = 15_000;
+const START_TIMEOUT_MS = 30_000;
 
 export class EtcdLabStore implements LabStore {
   readonly agentArguments: readonly string[];

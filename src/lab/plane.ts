@@ -9,7 +9,7 @@ import type { LabNode, LabPlan } from "./plan.js";
 import { waitFor } from "./wait.js";
 
 const DEADLINE_MS = 2000;
-const SETTLE_TIMEOUT_MS = 10_000;
+const SETTLE_TIMEOUT_MS = 30_000;
 
 export interface PlaneView {
   readonly pid: number;

@@ -5,7 +5,7 @@ import { type NodeSubnet, podAddress } from "./pod.js";
 import type { Runner } from "./runner.js";
 import { waitFor } from "./wait.js";
 
-const REACH_TIMEOUT_MS = 20_000;
+const REACH_TIMEOUT_MS = 30_000;
 
 export interface Reach {
   readonly from: LabNode;

@@ -26,7 +26,7 @@ export async function crash(plan: LabPlan, ends: Ends, signal: AbortSignal): Pro
   const ping = new PingRun({ from: ends.from, address: ends.address, count: PINGS, intervalMs: 1 });
   try {
     const warm = async (): Promise<true | null> => (ping.answers >= KILL_AFTER ? true : null);
-    await waitFor("the ping to be under way", warm, { timeoutMs: 10_000, everyMs: 1, signal });
+    await waitFor("the ping to be under way", warm, { timeoutMs: 30_000, everyMs: 1, signal });
     process.kill(before.pid, "SIGKILL");
     const killedAt = performance.now();
     const successor = await waitFor(
@@ -35,7 +35,7 @@ export async function crash(plan: LabPlan, ends: Ends, signal: AbortSignal): Pro
         const view = await viewPlane(node);
         return view?.inspection.running === true && view.pid !== before.pid ? view : null;
       },
-      { timeoutMs: 10_000, signal, remedy: "see the agent's log in the lab's folder" },
+      { timeoutMs: 30_000, signal, remedy: "see the agent's log in the lab's folder" },
     );
     const recoveredMs = performance.now() - killedAt;
     return { ping: await ping.result(), killedPid: before.pid, newPid: successor.pid, recoveredMs };
