@@ -91,6 +91,7 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   }
   auto opened = port::XdpPort::Open(xdp);
   if (!opened.ok()) return opened.error();
+  ports->unfilled_checksums = opened.value()->unfilled_checksums();
   ports->underlay = std::move(opened).value();
   ports->underlay_reason = "asked for";
   return base::Ok();

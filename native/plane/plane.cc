@@ -49,6 +49,7 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   format.underlay_mtu =
       static_cast<uint16_t>(std::min<uint32_t>(plane->devices_.underlay_mtu, 65535));
   format.resolve_in_kernel = plane->ports_.resolves_next_hop;
+  format.unfilled_checksums = plane->ports_.unfilled_checksums;
 
   engine::WorkerOptions worker;
   worker.busy_poll_us = options.busy_poll_us;
