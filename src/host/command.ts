@@ -59,18 +59,13 @@ export function withPrefix(prefix: readonly string[], run: CommandRunner = runCo
   return (argv, options) => run([...prefix, ...argv], options);
 }
 
-/** Standard output of a command that must succeed; throws `code` with the program's own words. */
-export async function outputOf(
-  run: CommandRunner,
-  code: string,
-  argv: readonly string[],
-  input?: string,
-): Promise<string> {
+/** Standard output of a command that must succeed; throws COMMAND_FAILED with the program's own words. */
+export async function outputOf(run: CommandRunner, argv: readonly string[], input?: string): Promise<string> {
   const result = await run(argv, input === undefined ? {} : { input });
   if (result.code === 0) return result.stdout;
   const said = result.stderr.trim().split("\n").slice(-2).join(" ") || `exit code ${result.code}`;
   throw new RipstopError(
-    code,
+    "COMMAND_FAILED",
     `${argv.join(" ")} failed: ${said}; run as root, and check that the tool fits the kernel`,
     {
       op: argv[0] ?? "",

@@ -128,7 +128,7 @@ class WireguardOverlay implements Overlay {
       const { privateKey } = this.#key;
       const config = deviceConfig(privateKey, tunnel.listenPort, this.#parts.options, this.#peersOf(tunnel, table));
       const sync = ["wg", "syncconf", tunnel.device, "/dev/stdin"];
-      await outputOf(this.#parts.run, "WIREGUARD_FAILED", sync, config);
+      await outputOf(this.#parts.run, sync, config);
     }
     return report;
   }

@@ -36,7 +36,7 @@ export class IptablesFilter implements PacketFilter {
     const tool = TOOLS[family];
     let shown: string;
     try {
-      shown = await outputOf(this.#run, "IPTABLES_FAILED", [`${tool}-save`]);
+      shown = await outputOf(this.#run, [`${tool}-save`]);
     } catch (error) {
       if (!needed && error instanceof RipstopError) return [];
       throw error;
@@ -45,7 +45,7 @@ export class IptablesFilter implements PacketFilter {
     const wrong = wanted.filter((chain) => !isSettled(chain, tables));
     if (wrong.length === 0) return [];
     const restore = [`${tool}-restore`, "--noflush", "--wait", "10"];
-    await outputOf(this.#run, "IPTABLES_FAILED", restore, restoreText(wrong, tables));
+    await outputOf(this.#run, restore, restoreText(wrong, tables));
     return wrong.map(({ name, table, rules }) => ({
       object: `${tool} ${table} ${name}`,
       action: rules === null ? "delete" : "replace",
@@ -55,7 +55,7 @@ export class IptablesFilter implements PacketFilter {
   /** Since iptables 1.6.2. */
   async #knowsRandomFully(): Promise<boolean> {
     if (this.#randomKnown !== null) return this.#randomKnown;
-    const text = await outputOf(this.#run, "IPTABLES_FAILED", ["iptables", "--version"]);
+    const text = await outputOf(this.#run, ["iptables", "--version"]);
     const version = /v(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number) ?? [];
     const [major = 0, minor = 0, patch = 0] = version;
     this.#randomKnown = major * 1e6 + minor * 1e3 + patch >= 1_006_002;

@@ -38,10 +38,10 @@ export class NftablesFilter implements PacketFilter {
   async #settle(family: 4 | 6, wanted: string): Promise<readonly HostChange[]> {
     const made = this.#made.get(family);
     if (made?.wanted === wanted && (await this.#show(family)) === made.shown) return [];
-    await outputOf(this.#run, "NFTABLES_FAILED", ["nft", "-f", "-"], wanted);
+    await outputOf(this.#run, ["nft", "-f", "-"], wanted);
     const shown = await this.#show(family);
     if (shown === null) {
-      throw new RipstopError("NFTABLES_FAILED", `nft made table ${NFT_TABLES[family]} but does not show it; try again`);
+      throw new RipstopError("COMMAND_FAILED", `nft made table ${NFT_TABLES[family]} but does not show it; try again`);
     }
     this.#made.set(family, { wanted, shown });
     return [{ object: `nft table ${NFT_TABLES[family]}`, action: "replace" }];
@@ -50,7 +50,7 @@ export class NftablesFilter implements PacketFilter {
   async #drop(family: 4 | 6): Promise<readonly HostChange[]> {
     this.#made.delete(family);
     if ((await this.#show(family)) === null) return [];
-    await outputOf(this.#run, "NFTABLES_FAILED", ["nft", "-f", "-"], removalText(family));
+    await outputOf(this.#run, ["nft", "-f", "-"], removalText(family));
     return [{ object: `nft table ${NFT_TABLES[family]}`, action: "delete" }];
   }
 
