@@ -147,13 +147,18 @@ export class SubnetManager {
 
   /** Level-triggered: after each wake-up the one right thing is worked out from what is seen, held and wanted. */
   async #keep(signal: AbortSignal): Promise<void> {
+    const conflicts = new Backoff({ ...CONFLICT_BACKOFF, random: this.#random });
     while (!signal.aborted) {
       this.#wake = new AbortController();
       const again = await this.#attempt(() => this.#keepOnce(signal), signal).catch((error: unknown) => {
         if (!signal.aborted) throw error;
         return false;
       });
-      if (again) continue;
+      if (again) {
+        await this.#clock.sleep(conflicts.nextMs(), signal);
+        continue;
+      }
+      conflicts.reset();
       // Before the first snapshot there is nothing to decide; its arrival wakes.
       const waitMs =
         this.#seen === null ? Number.POSITIVE_INFINITY : Math.max(0, this.#renewAtMs - this.#clock.nowMs());
@@ -184,10 +189,9 @@ export class SubnetManager {
     const ttl = held.expiresAt === null ? null : LEASE_TTL_SECONDS;
     const outcome = await this.#store.createLease(held, this.#wanted ?? held.attrs, ttl, signal);
     if (outcome.created) {
+      this.#note(outcome.lease);
       this.#hold(outcome.lease);
       this.#report({ kind: "restored", lease: outcome.lease });
-      // The snapshot that showed the loss is answered; the next one shows the record again.
-      this.#forgetSeen();
       return false;
     }
     return this.#yieldTo(held, outcome.holder);
@@ -209,7 +213,7 @@ export class SubnetManager {
 
   /** A write was refused because of `holder`: take it as ours if it is, else stand back. */
   #yieldTo(held: Lease, holder: Lease | null): boolean {
-    this.#forgetSeen();
+    if (holder !== null) this.#note(holder);
     if (holder === null || !this.#isOwn(holder.attrs)) return this.#lose(held, holder);
     this.#hold(holder.expiresAt === Number.POSITIVE_INFINITY ? { ...holder, expiresAt: held.expiresAt } : holder);
     this.#renewAtMs = this.#clock.nowMs();
@@ -245,12 +249,10 @@ export class SubnetManager {
     return this.#held !== null && isOwn(attrs, this.#held.attrs);
   }
 
-  #forgetSeen(): void {
-    const key = this.#held?.key;
-    if (this.#seen === null || key === undefined) return;
-    const leases = new Map(this.#seen.leases);
-    if (this.#held !== null) leases.set(key, this.#held);
-    this.#seen = { ...this.#seen, leases };
+  /** The answer to a write is newer than the last snapshot. */
+  #note(record: Lease): void {
+    if (this.#seen === null) return;
+    this.#seen = { ...this.#seen, leases: new Map(this.#seen.leases).set(record.key, record) };
   }
 
   async #untilStoreChanges(signal: AbortSignal): Promise<void> {

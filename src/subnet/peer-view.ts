@@ -80,7 +80,8 @@ export class PeerView {
     const recent = this.#vanishings.reduce((sum, entry) => sum + entry.count, 0);
     const storm = ownVanished || recent > Math.max(STORM_PEERS_MIN, this.#peers.size * this.#options.stormShare);
     if (storm) for (const peer of vanished) this.#heldUntil.set(peer.key, nowMs + this.#options.holdMs);
-    // A record that cannot be read still belongs to its peer: what it said last goes on.
+    // A record that cannot be read still belongs to its peer: what it said last goes on, without a deadline.
+    for (const key of unreadable) this.#heldUntil.delete(key);
     return missing.filter((peer) => unreadable.has(peer.key) || (this.#heldUntil.get(peer.key) ?? nowMs) > nowMs);
   }
 }

@@ -95,7 +95,8 @@ export class EtcdMirror {
     this.#lastListAtMs = this.#options.clock.nowMs();
     this.#connected = true;
     this.#failure = "";
-    if (changed) this.#options.onChange(this.#records);
+    // Also when nothing changed: a consumer may have learnt from its own writes what is no longer so.
+    this.#options.onChange(this.#records);
     return listing.revision;
   }
 

@@ -1,5 +1,6 @@
 // A mirror in the form its followers want: it starts with the first of them, and changes that come together are shown
 // together. Owned by the etcd store.
+import type { Clock } from "../../lib/clock.js";
 import { Latest } from "../../lib/latest.js";
 import { EtcdMirror, type MirrorOptions, type MirrorState } from "./mirror.js";
 import type { EtcdRecord } from "./transport.js";
@@ -20,20 +21,7 @@ export class Mirrored<T> {
     signal: AbortSignal,
   ) {
     this.#signal = signal;
-    this.#mirror = new EtcdMirror({
-      ...options,
-      onChange: (records) => {
-        if (this.#settling) return;
-        this.#settling = true;
-        setTimeout(
-          () => {
-            this.#settling = false;
-            this.#latest.set(view(records));
-          },
-          this.#latest.current === undefined ? 0 : SETTLE_MS,
-        ).unref();
-      },
-    });
+    this.#mirror = new EtcdMirror({ ...options, onChange: (records) => void this.#show(records, view, options.clock) });
   }
 
   get state(): MirrorState {
@@ -47,5 +35,17 @@ export class Mirrored<T> {
   follow(signal: AbortSignal): AsyncIterable<T> {
     this.#running ??= this.#mirror.run(this.#signal);
     return this.#latest.follow(AbortSignal.any([signal, this.#signal]));
+  }
+
+  async #show(
+    records: ReadonlyMap<string, EtcdRecord>,
+    view: (records: ReadonlyMap<string, EtcdRecord>) => T,
+    clock: Clock,
+  ): Promise<void> {
+    if (this.#settling) return;
+    this.#settling = true;
+    await clock.sleep(this.#latest.current === undefined ? 0 : SETTLE_MS, this.#signal);
+    this.#settling = false;
+    if (!this.#signal.aborted) this.#latest.set(view(records));
   }
 }
