@@ -1,5 +1,7 @@
 #include "plane/plane.h"
 
+#include <sys/random.h>
+
 #include <algorithm>
 
 #include "base/assert.h"
@@ -27,6 +29,13 @@ uint64_t* AppendLane(const pkt::LaneCounters& lane, uint64_t* at) {
 #undef X
   for (const pkt::Counter& drop : lane.drops) *at++ = drop.Read();
   return at;
+}
+
+// Peers choose addresses and MACs; nobody outside may know how the tables hash them.
+uint64_t RandomSalt() {
+  uint64_t salt = 0;
+  if (getrandom(&salt, sizeof salt, GRND_NONBLOCK) != sizeof salt) salt = base::MonotonicNs();
+  return salt;
 }
 
 }  // namespace
@@ -109,7 +118,7 @@ base::Status Plane::Attach() {
 base::Status Plane::Apply(std::span<const uint8_t> table) {
   if (closed_)
     return base::Error{"PLANE_CLOSED", 0, "apply", "the data plane is closed; open a new one"};
-  auto snapshot = fwd::Snapshot::Build(table, options_.format);
+  auto snapshot = fwd::Snapshot::Build(table, options_.format, RandomSalt());
   if (!snapshot.ok()) return snapshot.error();
   const uint64_t version = snapshot.value()->version();
   const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());
