@@ -46,6 +46,17 @@ export async function viewPlane(node: LabNode): Promise<PlaneView | null> {
 /** What a data plane that is starting, ending or opening answers. */
 const ABSENT: ReadonlySet<string> = new Set(["DATAPLANE_ABSENT", "DATAPLANE_GONE", "NOT_OPEN"]);
 
+/** A data plane whose workers run and that answers; null while it starts, opens or is silent under load. */
+export async function runningPlane(node: LabNode): Promise<PlaneView | null> {
+  try {
+    const view = await viewPlane(node);
+    return view?.inspection.running === true ? view : null;
+  } catch (error) {
+    if (error instanceof RipstopError && error.code === "DATAPLANE_SILENT") return null;
+    throw error;
+  }
+}
+
 /** The port the data plane chose for one side, e.g. "tap"; null when it has none there. */
 export function portKind(view: PlaneView, side: "overlay" | "underlay"): string | null {
   return view.inspection.ports.find((port) => port.side === side)?.kind ?? null;
@@ -74,7 +85,10 @@ export async function awaitPlanes(plan: LabPlan, signal?: AbortSignal): Promise<
 }
 
 async function settled(plan: LabPlan, node: LabNode): Promise<boolean> {
-  const view = await viewPlane(node);
-  if (plan.options.dataplane === "kernel" || plan.options.backend === "host-gw") return view === null;
-  return view?.inspection.running === true && view.opened?.underlayPort === plan.options.underlayPort;
+  const view = await runningPlane(node);
+  if (plan.options.dataplane !== "kernel" && plan.options.backend !== "host-gw") {
+    return view?.opened?.underlayPort === plan.options.underlayPort;
+  }
+  // Silence is not absence.
+  return view === null && (await viewPlane(node).catch(() => node)) === null;
 }

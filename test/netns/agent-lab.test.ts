@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { viewPlane } from "../../src/lab/plane.js";
+import { runningPlane, viewPlane } from "../../src/lab/plane.js";
 import { type NodeSubnet, podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { labStatus } from "../../src/lab/status.js";
 import { PingRun } from "../../src/lab/traffic/ping.js";
@@ -100,6 +100,6 @@ async function planeOf(node: LabNode) {
 }
 
 async function successor(node: LabNode, killed: number): Promise<true | null> {
-  const view = await viewPlane(node);
-  return view?.inspection.running === true && view.pid !== killed ? true : null;
+  const view = await runningPlane(node);
+  return view !== null && view.pid !== killed ? true : null;
 }

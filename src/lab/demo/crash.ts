@@ -1,7 +1,7 @@
 // The tear that does not spread: the data plane is killed while a ping goes every millisecond.
 import { RipstopError } from "../../lib/errors.js";
 import type { LabNode, LabPlan } from "../plan.js";
-import { viewPlane } from "../plane.js";
+import { runningPlane, viewPlane } from "../plane.js";
 import { PingRun, type PingResult } from "../traffic/ping.js";
 import { waitFor } from "../wait.js";
 import type { Ends } from "./measure.js";
@@ -32,8 +32,8 @@ export async function crash(plan: LabPlan, ends: Ends, signal: AbortSignal): Pro
     const successor = await waitFor(
       "a new data plane",
       async () => {
-        const view = await viewPlane(node);
-        return view?.inspection.running === true && view.pid !== before.pid ? view : null;
+        const view = await runningPlane(node);
+        return view !== null && view.pid !== before.pid ? view : null;
       },
       { timeoutMs: 30_000, signal, remedy: "see the agent's log in the lab's folder" },
     );
