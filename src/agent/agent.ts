@@ -154,7 +154,7 @@ export class Agent {
       await session.leaseAttrs(remembered.own.attrs);
       subnets.adopt(remembered.own, identity, remembered.leases);
       this.#peers = remembered.leases;
-      this.#board.fromSnapshot(true);
+      this.#board.fromSnapshot();
       return remembered.own;
     }
   }
@@ -231,7 +231,6 @@ export class Agent {
   async #followPeers(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {
     for await (const { peers } of started.subnets.peers(signal)) {
       this.#peers = peers;
-      this.#board.fromSnapshot(false);
       session().update(peers);
       await this.#remember(started, peers);
     }

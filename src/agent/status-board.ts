@@ -53,8 +53,8 @@ export class StatusBoard {
   }
 
   /** The node works from what it remembers, because the store has not answered since the start. */
-  fromSnapshot(yes: boolean): void {
-    this.#fromSnapshot = yes;
+  fromSnapshot(): void {
+    this.#fromSnapshot = true;
   }
 
   status(): AgentStatus {
@@ -63,7 +63,9 @@ export class StatusBoard {
     const report = this.#session?.report;
     const dataplane = this.#dataplaneStatus();
     const reasons = [
-      ...(this.#fromSnapshot ? ["the store is away; the peers are those this node remembers"] : []),
+      ...(this.#fromSnapshot && store.lastSyncAgeMs === null
+        ? ["the store is away; the peers are those this node remembers"]
+        : []),
       ...(store.connected ? [] : [`the ${storeKind} store is not connected: ${store.detail}`]),
       ...(dataplane.phase === "running" || dataplane.phase === "off"
         ? []
