@@ -19,6 +19,8 @@ import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
 const ROUNDS = Number(process.env["RIPSTOP_FAULT_ROUNDS"] ?? "3");
 const RATE = 20_000;
 const INTERVAL_MS = 1;
+/** While nothing is answered, ping slows down to this pace. */
+const UNANSWERED_MS = 10;
 /** Heartbeat limit, and what a loaded two-core machine adds to any measurement. */
 const GAP_MS = 60;
 
@@ -51,8 +53,7 @@ for (const underlayPort of ["tap", "xdp"] as const) {
       await withLab({ dataplane: "userspace", underlayPort }, async (plan) => {
         const [one, other] = plan.nodes as readonly [LabNode, LabNode];
         const address = await addressOf(other);
-        const gaps: number[] = [];
-        let lost = 0;
+        const rounds: Array<{ readonly lost: number; readonly gapMaxMs: number }> = [];
         for (let round = 0; round < ROUNDS; round++) {
           const pid = await pidOfPlane(one);
           const ping = new PingRun({ from: one.pod, address, count: 600, intervalMs: INTERVAL_MS });
@@ -61,21 +62,17 @@ for (const underlayPort of ["tap", "xdp"] as const) {
             everyMs: 1,
           });
           process.kill(pid, signal);
-          const stream = runTcpCheck({ from: one.pod, to: other.pod, address, mebibytes: 4 });
-          const result = await ping.result();
-          await stream;
+          rounds.push(await ping.result());
+          // Opened while the kernel carries, and whole when user space has taken over again.
+          const stream = runTcpCheck({ from: one.pod, to: other.pod, address, mebibytes: 16 });
           if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
+          await stream;
           await waitFor("a running data plane", async () => running(one), { timeoutMs: 20_000 });
-          gaps.push(result.gapMaxMs);
-          lost += result.lost;
         }
-        gaps.sort((a, b) => a - b);
-        const [median, worst] = [gaps[gaps.length >> 1] ?? 0, gaps.at(-1) ?? 0];
-        context.diagnostic(
-          `${signal} ${underlayPort}: ${ROUNDS} rounds, gap median ${median} ms, worst ${worst} ms, ${lost} pings lost`,
-        );
-        assert.ok(median <= GAP_MS, `gaps ${gaps.join(", ")} ms`);
-        assert.ok(lost <= ROUNDS * (GAP_MS / INTERVAL_MS), `${lost} pings lost in ${ROUNDS} rounds`);
+        const told = rounds.map(({ lost, gapMaxMs }) => `${lost} lost, silence ${gapMaxMs.toFixed(0)} ms`);
+        context.diagnostic(`${signal} ${underlayPort}: ${told.join("; ")}`);
+        // What was lost measures the gap; the silence that ping saw also holds what a busy machine kept from ping itself.
+        for (const { lost } of rounds) assert.ok(lost * UNANSWERED_MS <= GAP_MS, told.join("; "));
       });
     });
   }
