@@ -30,6 +30,8 @@ const choices: ReadonlyArray<readonly [name: string, choice: PortChoice]> = [
   ["a TAP with tunnel GSO", { underlayPort: "tap", disable: [] }],
   ["a TAP without tunnel GSO", { underlayPort: "tap", disable: ["tunnel-gso"] }],
   ["an AF_XDP port", { underlayPort: "xdp", disable: [] }],
+  ["an AF_PACKET port", { underlayPort: "packet", disable: [] }],
+  ["tc filters instead of tcx links", { underlayPort: "tap", disable: ["tcx"] }],
 ];
 
 for (const [name, choice] of choices) {
