@@ -12,6 +12,7 @@ import type { HostFailure, ReconcileReport } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { Latest } from "../lib/latest.js";
 import { Trigger } from "../lib/trigger.js";
+import { OwnDevice } from "./own-device.js";
 import type { AgentParts } from "./parts.js";
 import type { DesiredDataplane } from "./supervisor.js";
 
@@ -52,6 +53,7 @@ export class Session {
   #nextHops: ReadonlyMap<number, NextHop> = new Map();
   #bytes = Buffer.alloc(0);
   #version = 0n;
+  readonly #ownDevice: OwnDevice;
 
   private constructor(given: SessionOptions, external: ExternalInterface, backend: Backend) {
     this.#given = given;
@@ -59,6 +61,7 @@ export class Session {
     this.backend = backend;
     this.#kernel = new Trigger(given.parts.clock);
     this.#resolve = new Trigger(given.parts.clock);
+    this.#ownDevice = new OwnDevice(given.parts.clock);
   }
 
   /** Chooses the interface and makes the backend; changes nothing on the host. */
@@ -171,13 +174,17 @@ export class Session {
   }
 
   /** Names the devices as they are now: a device that was deleted and made again needs new ports and new steering. */
-  async #incarnation({ underlayDevice, overlayDevice }: OpenOptions): Promise<string> {
+  async #incarnation({ encapsulation, underlayDevice, overlayDevice }: OpenOptions): Promise<string> {
     const links = await this.#given.parts.host.links();
     const describe = (name: string) => {
       const link = links.find((candidate) => candidate.name === name);
       return link === undefined ? `${name} absent` : `${name} ${link.index} ${link.mtu} ${link.mac ?? ""}`;
     };
-    return `${describe(underlayDevice)}; ${describe(overlayDevice)}`;
+    const underlay = describe(underlayDevice);
+    if (encapsulation === "vxlan") return `${underlay}; ${describe(overlayDevice)}`;
+    // The data plane makes this one itself: that it is another after opening is no reason to open again.
+    const losses = this.#ownDevice.look(links.some(({ name }) => name === overlayDevice));
+    return losses === 0 ? underlay : `${underlay}; ${overlayDevice} was removed ${losses} times`;
   }
 
   /** For ports that build their own Ethernet header; the kernel path and the TAP port need none, so nothing waits for it. */
