@@ -10,6 +10,7 @@ import { ripstopVersion } from "../lib/version.js";
 import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
+import { ConfigFollower } from "./config-follower.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
@@ -18,6 +19,7 @@ import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { StatusBoard } from "./status-board.js";
+import { untilStoreAnswers } from "./store-wait.js";
 import type { Supervisor } from "./supervisor.js";
 
 /** How long a start waits for the store before it goes on with what this node remembers. */
@@ -28,8 +30,8 @@ const UNDO_MS = 2_000;
 
 /** What a start brought about, for everything that follows. */
 interface Started {
-  readonly networkText: string;
   readonly given: SessionOptions;
+  readonly config: ConfigFollower;
   readonly subnets: SubnetManager;
   readonly session: Session;
   readonly lease: Lease;
@@ -88,29 +90,20 @@ export class Agent {
     await session.start(lease, this.#peers);
     const supervisor = await this.#dataplane(session, choice, undo, signal);
     await this.#writeSubnetEnv(given, session, lease);
-    return { networkText, given, subnets, session, lease, supervisor };
+    const config = new ConfigFollower(given, networkText, (status) => this.#board.config(status));
+    return { given, config, subnets, session, lease, supervisor };
   }
 
   /** The network configuration from the store, or the remembered one when the store does not answer in time. */
   async #networkText(remembered: LocalSnapshot | null, signal: AbortSignal): Promise<string> {
     const { store, clock, logger } = this.#parts;
     const patience = clock.nowMs() + STORE_PATIENCE_MS;
-    let said = "";
-    while (!signal.aborted) {
-      try {
-        return await store.readNetworkConfig(AbortSignal.any([signal, AbortSignal.timeout(STORE_PATIENCE_MS)]));
-      } catch (error) {
-        if (remembered !== null && clock.nowMs() >= patience) {
-          logger.warn("the store is away; starting from what this node remembers", { error, file: this.#snapshotPath });
-          return remembered.networkConfig;
-        }
-        const reason = error instanceof Error ? error.message : String(error);
-        if (reason !== said) logger.warn("waiting for the network configuration", { error });
-        said = reason;
-        await clock.sleep(STORE_RETRY_MS, signal);
-      }
-    }
-    throw new RipstopError("START_INTERRUPTED", "stopped while waiting for the network configuration", { exitCode: 0 });
+    const ask = () => store.readNetworkConfig(AbortSignal.any([signal, AbortSignal.timeout(STORE_PATIENCE_MS)]));
+    return untilStoreAnswers("the network configuration", ask, this.#parts, signal, (error) => {
+      if (remembered === null || clock.nowMs() < patience) return null;
+      logger.warn("the store is away; starting from what this node remembers", { error, file: this.#snapshotPath });
+      return remembered.networkConfig;
+    });
   }
 
   async #subnetManager({ network, parts, options }: SessionOptions): Promise<SubnetManager> {
@@ -143,10 +136,11 @@ export class Agent {
     const attrsFor = (previous: LeaseAttrs | null) => session.leaseAttrs(previous ?? remembered?.own.attrs ?? null);
     const patience = remembered === null ? signal : AbortSignal.any([signal, AbortSignal.timeout(STORE_PATIENCE_MS)]);
     try {
-      const before = new Set((await store.listLeases(patience)).leases.keys());
+      const list = async () => (await store.listLeases(patience)).leases;
+      const before = await untilStoreAnswers("the leases", list, this.#parts, patience);
       const lease = await subnets.acquire(identity, attrsFor, patience);
       if (!before.has(lease.key)) undo.add(() => store.deleteLease(lease, AbortSignal.timeout(UNDO_MS)));
-      this.#peers = (await store.listLeases(patience)).leases;
+      this.#peers = await untilStoreAnswers("the leases", list, this.#parts, patience);
       return lease;
     } catch (error) {
       if (remembered === null || signal.aborted) throw error;
@@ -201,21 +195,30 @@ export class Agent {
 
   /** Everything that goes on at the same time, session after session. */
   async #serve(started: Started, signal: AbortSignal): Promise<void> {
-    const { subnets, supervisor } = started;
+    const { config, subnets, supervisor } = started;
     let { session } = started;
+    let over = new AbortController();
+    let news: string | null = null;
+    const reconfigure = (why: string): void => {
+      news = why;
+      over.abort();
+    };
     const background = [
       this.#keepFilterRules(started, signal),
       subnets.run(signal),
       supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),
+      config.run(() => session.external, reconfigure, signal),
     ];
     while (!signal.aborted) {
-      const over = new AbortController();
-      const wishes = this.#followDesired(session, supervisor, AbortSignal.any([signal, over.signal]));
-      const why = await session.run(signal);
+      over = new AbortController();
+      const ended = AbortSignal.any([signal, over.signal]);
+      const wishes = this.#followDesired(session, supervisor, ended);
+      const why = news ?? (await session.run(ended)) ?? news;
       over.abort();
       await wishes;
-      if (why !== null) session = await this.#nextSession(started, session, why, signal);
+      news = null;
+      if (why !== null && !signal.aborted) session = await this.#nextSession(started, session, why, signal);
     }
     this.#board.stopping();
     await Promise.all(background);
@@ -237,10 +240,10 @@ export class Agent {
   }
 
   /** What a start without the store needs; that it cannot be written is worth a line, not the overlay. */
-  async #remember({ networkText, subnets, lease }: Started, leases: ReadonlyMap<string, Lease>): Promise<void> {
+  async #remember({ config, subnets, lease }: Started, leases: ReadonlyMap<string, Lease>): Promise<void> {
     const own = subnets.own ?? lease;
     try {
-      await writeLocalSnapshot(this.#snapshotPath, { networkConfig: networkText, own, leases });
+      await writeLocalSnapshot(this.#snapshotPath, { networkConfig: config.text, own, leases });
     } catch (error) {
       this.#parts.logger.warn("cannot write the local snapshot; a start without the store would have no peers", {
         error,
@@ -253,21 +256,26 @@ export class Agent {
     for await (const desired of session.desired.follow(signal)) supervisor?.want(desired);
   }
 
-  /** The external interface is another: what we publish and the device follow it. Waits until that works. */
+  /** The external interface or the configuration is another: what we publish and the device follow. Waits until that works. */
   async #nextSession(started: Started, last: Session, why: string, signal: AbortSignal): Promise<Session> {
     const { clock, logger } = this.#parts;
-    logger.warn("the external interface changed", { reason: why });
+    const { config } = started;
+    logger.warn("setting the overlay up anew", { reason: why });
     while (!signal.aborted) {
+      const { given } = config;
       try {
-        const next = await Session.make(started.given);
+        const next = await Session.make(given);
         const own = started.subnets.own ?? started.lease;
         const attrs = await next.leaseAttrs(own.attrs);
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
         this.#board.session(next);
-        await this.#writeSubnetEnv(started.given, next, own);
+        await this.#writeSubnetEnv(given, next, own);
+        config.accept(given);
+        await this.#remember(started, this.#peers);
         return next;
       } catch (error) {
+        if (config.refuse(given, error)) continue;
         logger.warn("cannot set the overlay up on the external interface; trying again", { error });
         await clock.sleep(STORE_RETRY_MS, signal);
       }

@@ -8,7 +8,7 @@ import type { Latest } from "../lib/latest.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
 import type { Session } from "./session.js";
-import type { AgentStatus, Condition, PeerStatus } from "./status.js";
+import type { AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
 import type { DataplaneState } from "./supervisor.js";
 
 export interface StatusSources {
@@ -25,6 +25,7 @@ export class StatusBoard {
   #mode: AgentStatus["dataplane"]["mode"] = "auto";
   #dataplane: Latest<DataplaneState> | null = null;
   #fromSnapshot = false;
+  #config: ConfigStatus = { restartFor: [], refused: null };
 
   constructor(sources: StatusSources) {
     this.#sources = sources;
@@ -57,16 +58,25 @@ export class StatusBoard {
     this.#fromSnapshot = true;
   }
 
+  config(config: ConfigStatus): void {
+    this.#config = config;
+  }
+
   status(): AgentStatus {
     const { storeKind, storeHealth } = this.#sources;
     const store = storeHealth();
     const report = this.#session?.report;
     const dataplane = this.#dataplaneStatus();
+    const { restartFor, refused } = this.#config;
     const reasons = [
       ...(this.#fromSnapshot && store.lastSyncAgeMs === null
         ? ["the store is away; the peers are those this node remembers"]
         : []),
       ...(store.connected ? [] : [`the ${storeKind} store is not connected: ${store.detail}`]),
+      ...(refused === null ? [] : [`the new network configuration is refused, the one before stays: ${refused}`]),
+      ...(restartFor.length === 0
+        ? []
+        : [`the network configuration changed; restart the agent to apply ${restartFor.join(", ")}`]),
       ...(dataplane.phase === "running" || dataplane.phase === "off"
         ? []
         : [`no user-space data plane: ${dataplane.reason ?? dataplane.phase}`]),
@@ -85,6 +95,7 @@ export class StatusBoard {
       store: { kind: storeKind, ...store },
       network: this.#networkStatus(),
       dataplane,
+      config: this.#config,
       peers: report?.table?.peers.map(describePeer) ?? [],
       refused: [...(report?.refused ?? [])],
       kernelFailures: report?.failures.map(({ object, message }) => ({ object, message })) ?? [],

@@ -48,6 +48,15 @@ export const agentStatusSchema = z.object({
     version: z.string().nullable(),
     restarts: z.int(),
   }),
+  /** The network configuration in the store, where it is not what this node works with. */
+  config: z
+    .object({
+      /** What waits for a restart of the agent. */
+      restartFor: z.array(z.string()),
+      /** Why the newest one is not used; null: it is. */
+      refused: z.string().nullable(),
+    })
+    .default({ restartFor: [], refused: null }),
   peers: z.array(peerSchema),
   /** Leases that could not be used, each for its own reason. */
   refused: z.array(z.object({ key: z.string(), reason: z.string() })),
@@ -55,4 +64,5 @@ export const agentStatusSchema = z.object({
   kernelFailures: z.array(z.object({ object: z.string(), message: z.string() })),
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
+export type ConfigStatus = AgentStatus["config"];
 export type PeerStatus = AgentStatus["peers"][number];

@@ -1,0 +1,125 @@
+// The network configuration changes while an agent runs: taken over at once, waiting for a restart, or refused; and a start
+// that finds the store half there. The store is a folder.
+import assert from "node:assert/strict";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { encodeSubnetKey } from "../../src/lease/codec.js";
+import { parsePrefix4 } from "../../src/addr/prefix.js";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
+import { FileStore } from "../../src/store/file/file-store.js";
+import { type AgentHost, withAgentHost } from "../support/agent-host.js";
+import { rootNeeded } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+const PEER = "10.244.77.0/24";
+const VTEP_MAC = "02:00:00:00:00:77";
+
+function configure(host: AgentHost, backend: object, more: object = {}): void {
+  const text = JSON.stringify({ Network: "10.244.0.0/16", ...more, Backend: { Type: "vxlan", ...backend } });
+  const path = join(host.storeDir, "config");
+  writeFileSync(`${path}.new`, text);
+  renameSync(`${path}.new`, path);
+}
+
+/** A peer on our own segment, so that DirectRouting has something to change. */
+async function addPeer(host: AgentHost): Promise<void> {
+  const store = new FileStore({ directory: host.storeDir });
+  const subnet = parsePrefix4(PEER);
+  const publicIp = parseIpv4("192.168.90.7");
+  assert.ok(subnet !== null && publicIp !== null);
+  const attrs = { publicIp, publicIpv6: null, backendType: "vxlan", backendData: { VNI: 1, VtepMAC: VTEP_MAC } };
+  const outcome = await store.createLease({ subnet, ipv6Subnet: null }, attrs, null, AbortSignal.timeout(5_000));
+  await store.close();
+  assert.ok(outcome.created, encodeSubnetKey({ subnet, ipv6Subnet: null }));
+}
+
+const mtuOf = (host: AgentHost) => /mtu (\d+)/.exec(host.ip("-o link show flannel.1"))?.[1];
+const routeOf = (host: AgentHost) => host.ip(`-o route show ${PEER}`);
+
+test("MTU, DirectRouting and data-plane options are followed by the device, the routes and the data plane", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    await addPeer(host);
+    await until("the peer is programmed", () => routeOf(host).includes("dev flannel.1"));
+    const before = { index: host.ip("-o link show flannel.1").split(":")[0], leases: await host.leases() };
+    const { dataplane } = host;
+
+    configure(host, { MTU: 1400 });
+    await until("the device follows", () => mtuOf(host) === "1350");
+    await until("subnet.env follows", () => readFileSync(host.subnetFile, "utf8").includes("FLANNEL_MTU=1350\n"));
+    configure(host, { DirectRouting: true });
+    await until("the route is plain", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)));
+    assert.equal(mtuOf(host), "1450", "an option that is gone has its default again");
+    configure(host, { DataPlane: { Workers: 1, Disable: ["tunnel-gso"] } });
+    await until("the route is through the tunnel", () => routeOf(host).includes("dev flannel.1"));
+    await until("the data plane is open again", () => host.status().dataplane["state"] === "running");
+
+    await until("all is well", () => host.status().condition === "ok");
+    const after = { index: host.ip("-o link show flannel.1").split(":")[0], leases: await host.leases() };
+    assert.deepEqual(after, before, "the device and the leases are the same");
+    assert.deepEqual(host.dataplane, dataplane, "the data-plane process is the same");
+  });
+});
+
+test("what only a restart applies is named until it is restarted or taken back; the rest of it is live", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=kernel"]);
+    configure(host, { VNI: 9, MTU: 1400 });
+    await until("it is reported", () => host.status().condition === "degraded");
+    assert.match(host.status().reasons.join(), /restart the agent to apply Backend\.VNI$/);
+    await until("the MTU is live", () => mtuOf(host) === "1350");
+    configure(host, { MTU: 1400 });
+    await until("taken back", () => host.status().condition === "ok");
+    configure(host, { VNI: 9 });
+    await until("reported again", () => host.status().condition === "degraded");
+    await host.stopAgents();
+    await host.startAgent(["--dataplane=kernel"]);
+    assert.match(host.ip("-d link show flannel.9"), /vxlan id 9 /);
+    assert.equal(host.status().condition, "ok");
+  });
+});
+
+test("a bad configuration is refused with its reason, the one before stays, a good one heals", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=kernel"]);
+    const before = host.dump();
+    const path = join(host.storeDir, "config");
+    const refusals: [bad: () => void, reason: RegExp][] = [
+      [() => writeFileSync(path, "{"), /is no JSON/],
+      [() => configure(host, { Type: "vxlam" }), /unknown backend type: vxlam/],
+      [() => configure(host, { MTU: 90 }), /underlay MTU of 90 leaves 40 bytes/],
+      [() => configure(host, { VNI: -1 }), /Backend\.VNI is -1/],
+    ];
+    for (const [bad, reason] of refusals) {
+      bad();
+      const refused = () =>
+        host.status().reasons.some((text) => text.includes("refused, the one before stays") && reason.test(text));
+      await until(`refused for ${reason}`, refused);
+      assert.equal(host.dump(), before);
+    }
+    configure(host, {});
+    await until("a good one heals", () => host.status().condition === "ok");
+    assert.equal(host.dump(), before);
+  });
+});
+
+test("a start waits for leases that cannot be listed yet", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    // The configuration can be read, the records cannot.
+    const records = join(host.storeDir, "subnets");
+    writeFileSync(records, "");
+    const log = join(host.folder, "agent0.log");
+    const starting = host.startAgent(["--dataplane=kernel"]);
+    await until("it waits", () => existsSync(log) && readFileSync(log, "utf8").includes("waiting for the leases"));
+    rmSync(records);
+    await starting;
+    assert.equal((await host.leases()).length, 1);
+  });
+});
