@@ -10,6 +10,7 @@ import { ripstopVersion } from "../lib/version.js";
 import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
+import { keepBlackhole } from "./blackhole-loop.js";
 import { ConfigFollower } from "./config-follower.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
@@ -205,6 +206,7 @@ export class Agent {
     };
     const background = [
       this.#keepFilterRules(started, signal),
+      keepBlackhole(this.#parts, this.#options, started.lease, signal),
       subnets.run(signal),
       supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),

@@ -33,6 +33,9 @@ const MAIN_TABLE = 254;
 /** Answers to a deletion that mean: it was gone already. */
 const GONE = new Set(["ENOENT", "ESRCH", "ENODEV", "EADDRNOTAVAIL"]);
 
+/** Every route of a bridge or a pod goes before it, also one of the same prefix. */
+const BLACKHOLE_METRIC = 1_000_000_000;
+
 export class NetlinkHost implements Host {
   readonly #netlink: Netlink;
   readonly #clock: Clock;
@@ -122,7 +125,8 @@ export class NetlinkHost implements Host {
     const protocol = RIPSTOP_ROUTE_PROTOCOL;
     const object = `blackhole route ${destination}`;
     if (wanted && there.length === 0) {
-      await this.#netlink.applyOne({ verb: "add", object: "route", destination, type, protocol });
+      const priority = BLACKHOLE_METRIC;
+      await this.#netlink.applyOne({ verb: "add", object: "route", destination, type, protocol, priority });
       return [{ object, action: "add" }];
     }
     if (wanted || own === undefined) return [];

@@ -133,6 +133,28 @@ for (const how of ["SIGTERM", "SIGKILL"] as const) {
   });
 }
 
+test("--ip-blackhole-route keeps a route behind the bridge's own, and the next agent without it removes it", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=kernel", "--ip-blackhole-route", "--iptables-resync=1"]);
+    const [lease = ""] = await host.leases();
+    const subnet = lease.replace("-", "/");
+    const there = () => host.ip("route show type blackhole").startsWith(`blackhole ${subnet} proto 158 `);
+    await until("the route is there", there);
+    host.ip("link add cni0 type bridge");
+    host.ip("link set cni0 up");
+    host.ip(`address add ${subnet.replace("0/24", "1/24")} dev cni0`);
+    assert.match(host.ip(`route get ${subnet.replace("0/24", "9")}`), / dev cni0 /);
+    host.ip(`route flush type blackhole`);
+    await until("the route is back", there);
+    await host.stopAgents();
+    assert.ok(there(), "it stays while no agent runs");
+    await host.startAgent(["--dataplane=kernel"]);
+    await until("the route is gone", () => host.ip("route show type blackhole") === "");
+  });
+});
+
 test("cleanup leaves alone what another program made under the same names", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     host.ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 local 192.168.90.1");
