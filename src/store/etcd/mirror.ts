@@ -77,11 +77,8 @@ export class EtcdMirror {
     const present = new Set<string>();
     for (const record of listing.records) {
       present.add(record.key);
-      if (
-        this.#records.get(record.key)?.modRevision === record.modRevision &&
-        this.#records.get(record.key)?.value === record.value
-      )
-        continue;
+      const known = this.#records.get(record.key);
+      if (known !== undefined && sameRecord(known, record)) continue;
       this.#records.set(record.key, record);
       changed = true;
     }
@@ -134,4 +131,14 @@ export class EtcdMirror {
     }
     if (changed) this.#options.onChange(this.#records);
   }
+}
+
+/** Every field: after an old backup was restored, revisions are used again for other records. */
+function sameRecord(a: EtcdRecord, b: EtcdRecord): boolean {
+  return (
+    a.modRevision === b.modRevision &&
+    a.createRevision === b.createRevision &&
+    a.leaseId === b.leaseId &&
+    a.value === b.value
+  );
 }
