@@ -10,7 +10,8 @@ import { DataplaneClient } from "../dataplane/client.js";
 import { pidPathOf, socketAnswers } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import type { Netlink } from "../host/netlink.js";
-import { findOwnObjects, removeOwnObjects } from "../host/own-objects.js";
+import { findOwnFilters, removeOwnFilter } from "../host/own-filters.js";
+import { findOwnObjects, type OwnObject, removeOwnObjects } from "../host/own-objects.js";
 import type { Clock } from "../lib/clock.js";
 import { RipstopError } from "../lib/errors.js";
 import { isRunning, readPidFile, signalProcess } from "../lib/process-identity.js";
@@ -52,6 +53,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
+    ...(await steeringSteps(objects)),
     ...packetFilterStep(options.stateDir),
     ...(await subnetFileStep(options)),
     ...fileSteps([
@@ -86,6 +88,16 @@ async function dataplaneStep(socketPath: string, clock: Clock): Promise<CleanupS
     return [];
   };
   return [{ description: `data-plane process ${identity.pid}`, run: end }];
+}
+
+/** Filters of a killed data plane; those of a device that goes, go with it. */
+async function steeringSteps(objects: readonly OwnObject[]): Promise<CleanupStep[]> {
+  const going = new Set(objects.map(({ description }) => description));
+  const filters = (await findOwnFilters()).filter(({ device }) => !going.has(`device ${device}`));
+  return filters.map((filter) => ({
+    description: `tc filter on ${filter.device} ${filter.side}`,
+    run: () => removeOwnFilter(filter),
+  }));
 }
 
 /** The tunnel devices that this state directory vouches for. */

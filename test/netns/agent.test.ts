@@ -155,6 +155,33 @@ test("--ip-blackhole-route keeps a route behind the bridge's own, and the next a
   });
 });
 
+for (const [how, foreign] of [
+  ["killed", false],
+  ["killed", true],
+  ["running", false],
+] as const) {
+  const rest = foreign ? "and leaves the filter of another program" : "and its qdisc";
+  test(`cleanup removes the tc filter of a ${how} data plane ${rest}`, { skip: rootNeeded }, async () => {
+    const config = '{"Network":"10.244.0.0/16","Backend":{"Type":"vxlan","DataPlane":{"Disable":["tcx"]}}}';
+    await withAgentHost(async (host) => {
+      const filters = () => host.tc("filter show dev eth0 ingress");
+      if (foreign) {
+        host.tc("qdisc add dev eth0 clsact");
+        host.tc("filter add dev eth0 ingress pref 10 protocol all bpf bytecode", "1,6 0 0 0");
+      }
+      const before = [host.dump(), filters()];
+      await host.startAgent(["--dataplane=userspace"]);
+      const { dataplane } = host;
+      await host.stopAgents("SIGKILL");
+      if (how === "killed" && dataplane !== null) signalProcess(dataplane, "SIGKILL");
+      assert.match(filters(), /pref 158 bpf .*handle 0x1 ripstop/);
+      assert.match(host.cleanup("--dry-run").stdout, /would remove tc filter on eth0 ingress\n/);
+      assert.equal(host.cleanup().stderr, "");
+      assert.deepEqual([host.dump(), filters()], before);
+    }, config);
+  });
+}
+
 test("cleanup leaves alone what another program made under the same names", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     host.ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 local 192.168.90.1");

@@ -53,6 +53,10 @@ export class AgentHost {
     return execFileSync("ip", ["-n", this.namespace, ...command.split(" ")], { encoding: "utf8" });
   }
 
+  tc(command: string, ...more: readonly string[]): string {
+    return execFileSync("tc", ["-n", this.namespace, ...command.split(" "), ...more], { encoding: "utf8" });
+  }
+
   get flags(): readonly string[] {
     return [
       "--store=file",
@@ -148,7 +152,7 @@ export class AgentHost {
       "neighbor",
     ];
     const texts = shown.map((command) => this.ip(command));
-    texts.push(execFileSync("tc", ["-n", this.namespace, "qdisc"], { encoding: "utf8" }));
+    texts.push(this.tc("qdisc"));
     for (const tool of ["iptables-save", "ip6tables-save"]) {
       const rules = execFileSync("ip", ["netns", "exec", this.namespace, tool], { encoding: "utf8" });
       texts.push(rules.replace(/^(#.*|\*.*|COMMIT|:[A-Z]+ (ACCEPT|DROP) .*)\n/gm, ""));

@@ -1,0 +1,81 @@
+// Finds and removes the tc filters that a data plane without tcx links (Linux < 6.6) leaves when it is killed: priority 158,
+// handle 1, named ripstop (native/steer/tc_filter.cc). For `ripstop cleanup`, through `tc`. Never touches another filter, nor a
+// clsact qdisc in which one is left.
+import { z } from "zod";
+import { RipstopError } from "../lib/errors.js";
+import { type CommandRunner, runCommand } from "./command.js";
+
+const PRIORITY = 158;
+const HANDLE = "0x1";
+const NAME = "ripstop";
+const SIDES = ["ingress", "egress"] as const;
+
+export interface OwnFilter {
+  readonly device: string;
+  readonly side: (typeof SIDES)[number];
+}
+
+const QDISCS = z.array(z.object({ kind: z.string(), dev: z.string() }));
+const FILTERS = z.array(
+  z.object({
+    kind: z.string(),
+    pref: z.number(),
+    options: z.object({ handle: z.unknown().optional(), bpf_name: z.string().optional() }).optional(),
+  }),
+);
+
+/** Without `tc` there is nothing to be found: the answer is empty. */
+export async function findOwnFilters(run: CommandRunner = runCommand): Promise<readonly OwnFilter[]> {
+  let devices: readonly string[];
+  try {
+    devices = await clsactDevices(run);
+  } catch (error) {
+    if (error instanceof RipstopError && error.code === "COMMAND_MISSING") return [];
+    throw error;
+  }
+  const found: OwnFilter[] = [];
+  for (const device of devices) {
+    for (const side of SIDES) {
+      if ((await filtersAt(run, device, side)).some(isOwn)) found.push({ device, side });
+    }
+  }
+  return found;
+}
+
+/** What could not be removed, and why; empty when all went well. */
+export async function removeOwnFilter(
+  { device, side }: OwnFilter,
+  run: CommandRunner = runCommand,
+): Promise<readonly string[]> {
+  // A data plane that ended in order since has removed the filter itself; the qdisc it never removes.
+  const still = (await findOwnFilters(run)).some((own) => own.device === device && own.side === side);
+  const which = ["protocol", "all", "pref", String(PRIORITY), "handle", HANDLE, "bpf"];
+  const removed = still ? await run(["tc", "filter", "delete", "dev", device, side, ...which]) : null;
+  if (removed !== null && removed.code !== 0) return [`tc filter on ${device} ${side}: ${removed.stderr.trim()}`];
+  if (!(await clsactDevices(run)).includes(device)) return [];
+  const left = await Promise.all(SIDES.map((at) => filtersAt(run, device, at)));
+  if (left.flat().length > 0) return [];
+  const qdisc = await run(["tc", "qdisc", "delete", "dev", device, "clsact"]);
+  return qdisc.code === 0 ? [] : [`clsact on ${device}: ${qdisc.stderr.trim()}`];
+}
+
+async function clsactDevices(run: CommandRunner): Promise<readonly string[]> {
+  const qdiscs = QDISCS.parse(await ask(run, ["qdisc", "show"]));
+  return qdiscs.filter(({ kind }) => kind === "clsact").map(({ dev }) => dev);
+}
+
+async function filtersAt(run: CommandRunner, device: string, side: string) {
+  return FILTERS.parse(await ask(run, ["filter", "show", "dev", device, side]));
+}
+
+function isOwn({ kind, pref, options }: z.infer<typeof FILTERS>[number]): boolean {
+  return kind === "bpf" && pref === PRIORITY && options?.handle === HANDLE && options.bpf_name === NAME;
+}
+
+async function ask(run: CommandRunner, words: readonly string[]): Promise<unknown> {
+  const { code, stdout, stderr } = await run(["tc", "-json", ...words]);
+  if (code !== 0) {
+    throw new RipstopError("TC_FAILED", `tc ${words.join(" ")} failed: ${stderr.trim()}; see \`tc qdisc show\``);
+  }
+  return JSON.parse(stdout.trim() === "" ? "[]" : stdout);
+}
