@@ -1,0 +1,145 @@
+// One real agent with 5,000 peers from a real etcd, in a lab of its own: how long a change takes until the kernel and the data
+// plane have it, what memory and time the agent takes, and what it does while etcd says nothing. Prints one JSON line. Needs
+// root. Run: node dist/bench/control/agent-at-scale.js
+import { execFile, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { readNodeStatus } from "../../src/agent/node-status.js";
+import { runPaths } from "../../src/agent/run-dir.js";
+import { DataplaneClient } from "../../src/dataplane/client.js";
+import { agentName } from "../../src/lab/agent-node.js";
+import { findDaemon } from "../../src/lab/daemon.js";
+import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { readSubnetFile } from "../../src/lab/pod.js";
+import { waitFor } from "../../src/lab/wait.js";
+import { withLab } from "../../test/support/lab.js";
+
+const LEASES = 5_000;
+const CHANGES = 1_000;
+const RATE = 200;
+const IDLE_MS = 15_000;
+const AWAY_MS = 30_000;
+const PREFIX = "/coreos.com/network";
+const WRITER = fileURLToPath(new URL("lease-writer.js", import.meta.url));
+/** Clock ticks a second in /proc/PID/stat. */
+const TICKS = 100;
+const run = promisify(execFile);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const quantiles = (values: readonly number[]) => {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    Math.round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? -1);
+  return { n: sorted.length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1) };
+};
+
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+async function cpuPercent(pid: number, ms: number): Promise<number> {
+  const [cpu, wall] = [cpuSeconds(pid), performance.now()];
+  await pause(ms);
+  return Number((((cpuSeconds(pid) - cpu) * 100_000) / (performance.now() - wall)).toFixed(2));
+}
+
+const rssMiB = (pid: number) =>
+  Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024);
+
+await withLab({ nodes: 1, store: "etcd", dataplane: "userspace" }, async (plan) => {
+  const [node] = plan.nodes as readonly [LabNode];
+  const [agent, etcd] = [await findDaemon(plan.directory, agentName(node)), await findDaemon(plan.directory, "etcd")];
+  if (agent === null || etcd === null) throw new Error("the lab is not whole");
+  const client = await DataplaneClient.connect(runPaths(join(node.directory, "run")).dataplaneSocket, {
+    deadlineMs: 5_000,
+  });
+  await client.hello("observe");
+  const carried = async () => (await client.inspect()).peers;
+  const settled = async (peers: number) =>
+    waitFor(`${peers} peers`, async () => (await carried()) === peers || null, { timeoutMs: 60_000, everyMs: 5 });
+
+  const first = performance.now();
+  await write(plan, node, 0, LEASES, 0);
+  const writtenMs = performance.now() - first;
+  await settled(LEASES);
+  const fillMs = { written: Math.round(writtenMs), applied: Math.round(performance.now() - first) };
+  await pause(5_000);
+  const idle = { rssMiB: rssMiB(agent.pid), cpuPercent: await cpuPercent(agent.pid, IDLE_MS) };
+
+  const kernel = watchRoutes(node);
+  const seen: { readonly at: number; readonly peers: number }[] = [];
+  const cpuBefore = cpuSeconds(agent.pid);
+  const writing = write(plan, node, LEASES, CHANGES, RATE);
+  for (let peers = 0; peers < LEASES + CHANGES; ) {
+    peers = await carried();
+    seen.push({ at: Date.now(), peers });
+    await pause(2);
+  }
+  const begun = await writing;
+  await settled(LEASES + CHANGES);
+  const cpuOfChanges = Number((cpuSeconds(agent.pid) - cpuBefore).toFixed(2));
+  const routes = await kernel.stop();
+  const order = Object.values(begun).sort((a, b) => a - b);
+  const dataplane = order.map(
+    (at, i) => (seen.find(({ peers }) => peers > LEASES + i)?.at ?? Number.POSITIVE_INFINITY) - at,
+  );
+  const inKernel = Object.entries(begun).flatMap(([key, at]) => {
+    const done = routes.get(key.replace("-", "/"));
+    return done === undefined ? [] : [done - at];
+  });
+  const change = { kernel: quantiles(inKernel), dataplane: quantiles(dataplane), agentCpuSeconds: cpuOfChanges };
+
+  process.kill(etcd.pid, "SIGSTOP");
+  const silent = performance.now();
+  const away = cpuPercent(agent.pid, AWAY_MS);
+  await waitFor("the silence to be noticed", () => connected(node, false), { timeoutMs: 60_000 });
+  const noticedMs = Math.round(performance.now() - silent);
+  const blackHole = { noticedMs, cpuPercent: await away, peers: await carried() };
+  process.kill(etcd.pid, "SIGCONT");
+  const back = performance.now();
+  await waitFor("the store to be back", () => connected(node, true), { timeoutMs: 60_000 });
+  const recoveredMs = Math.round(performance.now() - back);
+  client.disconnect();
+  process.stdout.write(
+    `${JSON.stringify({ leases: LEASES, fillMs, idle, rate: RATE, change, blackHole: { ...blackHole, recoveredMs }, rssAfterMiB: rssMiB(agent.pid) })}\n`,
+  );
+});
+
+async function connected(node: LabNode, wanted: boolean): Promise<true | null> {
+  const { agent } = await readNodeStatus(runPaths(join(node.directory, "run")));
+  return agent?.store.connected === wanted ? true : null;
+}
+
+async function write(plan: LabPlan, node: LabNode, from: number, count: number, rate: number) {
+  const subnet = await readSubnetFile(labFiles.subnetFile(node));
+  const taken = subnet?.gateway.split(".")[2] ?? "";
+  const argv = [`http://${plan.gateway}:2379`, PREFIX, String(from), String(count), String(rate), taken];
+  const enter = ["netns", "exec", plan.switchNamespace, process.execPath, WRITER, ...argv];
+  const { stdout } = await run("ip", enter, { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout) as Record<string, number>;
+}
+
+/** When the kernel announced each route that was added. */
+function watchRoutes(node: LabNode): { readonly stop: () => Promise<ReadonlyMap<string, number>> } {
+  const child = spawn("ip", ["-n", node.namespace, "-ts", "-o", "monitor", "route"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  return {
+    stop: async () => {
+      child.kill("SIGTERM");
+      await ended;
+      const found = new Map<string, number>();
+      for (const [, at = "", prefix = ""] of text.matchAll(/^\[([^\]]+)\] (10\.244\.\S+)/gm))
+        if (!found.has(prefix)) found.set(prefix, new Date(at).getTime());
+      return found;
+    },
+  };
+}
