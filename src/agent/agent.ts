@@ -9,12 +9,13 @@ import { Teardown } from "../lib/teardown.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
-import { readSubnetEnv, writeSubnetEnv } from "../subnet/subnet-env.js";
+import { readSubnetEnv } from "../subnet/subnet-env.js";
 import { keepBlackhole } from "./blackhole-loop.js";
 import { ConfigFollower } from "./config-follower.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
+import { tellRuntime, tellSubnet } from "./node-files.js";
 import type { AgentParts } from "./parts.js";
 import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
@@ -68,6 +69,7 @@ export class Agent {
     }
     undo.keep();
     this.#board.ready();
+    await tellRuntime(started.given, started.session, started.lease);
     logger.info("ready", { lease: started.lease.key, mode: started.given.choice.mode });
     await this.#serve(started, signal);
     logger.info("stopped; the overlay goes on without the agent");
@@ -90,7 +92,7 @@ export class Agent {
     this.#board.session(session);
     await session.start(lease, this.#peers);
     const supervisor = await this.#dataplane(session, choice, undo, signal);
-    await this.#writeSubnetEnv(given, session, lease);
+    await tellSubnet(given, session, lease);
     const config = new ConfigFollower(given, networkText, (status) => this.#board.config(status));
     return { given, config, subnets, session, lease, supervisor };
   }
@@ -183,17 +185,6 @@ export class Agent {
     return supervisor;
   }
 
-  async #writeSubnetEnv({ network, options }: SessionOptions, session: Session, lease: Lease): Promise<void> {
-    await writeSubnetEnv(options.subnetFile, {
-      network: network.network,
-      ipv6Network: network.ipv6Network,
-      subnet: lease.subnet,
-      ipv6Subnet: lease.ipv6Subnet,
-      mtu: session.overlay?.mtu ?? session.external.mtu,
-      ipMasq: options.ipMasq,
-    });
-  }
-
   /** Everything that goes on at the same time, session after session. */
   async #serve(started: Started, signal: AbortSignal): Promise<void> {
     const { config, subnets, supervisor } = started;
@@ -272,7 +263,8 @@ export class Agent {
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
         this.#board.session(next);
-        await this.#writeSubnetEnv(given, next, own);
+        await tellSubnet(given, next, own);
+        await tellRuntime(given, next, own);
         config.accept(given);
         await this.#remember(started, this.#peers);
         return next;

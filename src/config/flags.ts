@@ -60,6 +60,11 @@ export const RIPSTOP_FLAGS: readonly FlagSpec[] = [
   choice("dataplane", DATAPLANE_MODES, "auto", "who carries the packets"),
   choice("underlay-port", UNDERLAY_PORTS, "auto", "how the data plane reaches the network"),
   choice("overlay-port", OVERLAY_PORTS, "auto", "how the data plane reaches the pods"),
+  text(
+    "cni-conf-file",
+    "",
+    "CNI network list to write when ready, such as /etc/cni/net.d/10-ripstop.conflist; empty: none",
+  ),
   text("run-dir", "/run/ripstop", "sockets and process state"),
   text("state-dir", "/var/lib/ripstop", "state that survives a reboot"),
 ];

@@ -36,6 +36,8 @@ export interface AgentOptions {
   readonly publicIp: Ipv4 | null;
   readonly publicIpv6: Ipv6 | null;
   readonly subnetFile: string;
+  /** Empty: none is written. */
+  readonly cniConfigFile: string;
   readonly renewMarginMs: number;
   readonly ipMasq: boolean;
   readonly ipMasqFullyRandom: boolean;
@@ -140,6 +142,7 @@ function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeE
     publicIp: address("public-ip", text("public-ip"), parseIpv4, "an IPv4 address such as 192.0.2.10"),
     publicIpv6: address("public-ipv6", text("public-ipv6"), parseIpv6, "an IPv6 address such as 2001:db8::10"),
     subnetFile: text("subnet-file"),
+    cniConfigFile: text("cni-conf-file"),
     renewMarginMs: within("subnet-lease-renew-margin", int("subnet-lease-renew-margin"), 1, 1439) * 60_000,
     ipMasq: bool("ip-masq"),
     ipMasqFullyRandom: !bool("ip-masq-fully-random-disable"),

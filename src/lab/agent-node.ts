@@ -28,6 +28,7 @@ export function agentArguments(plan: LabPlan, node: LabNode): string[] {
     `--run-dir=${join(node.directory, "run")}`,
     `--state-dir=${join(node.directory, "state")}`,
     `--subnet-file=${labFiles.subnetFile(node)}`,
+    `--cni-conf-file=${labFiles.cniConfig(node)}`,
     `--dataplane=${options.dataplane}`,
     `--underlay-port=${options.underlayPort}`,
   ];

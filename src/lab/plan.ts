@@ -121,4 +121,5 @@ export const labFiles = {
   log: (directory: string, name: string) => join(directory, "log", `${name}.log`),
   store: (directory: string) => join(directory, "store"),
   subnetFile: (node: LabNode) => join(node.directory, "subnet.env"),
+  cniConfig: (node: LabNode) => join(node.directory, "cni", "10-ripstop.conflist"),
 };
