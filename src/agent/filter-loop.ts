@@ -16,14 +16,15 @@ export interface FilterLoopOptions {
 }
 
 export function filterRules(options: AgentOptions, network: NetworkConfig, lease: Lease): FilterRules {
+  const { ipMasq, ipMasqFullyRandom, forwardRules } = options;
+  const never = (family: 4 | 6) => options.neverMasquerade.filter((prefix) => prefix.family === family);
   const families: FamilyRules[] = [];
   if (network.network !== null && lease.subnet !== null) {
-    families.push({ family: 4, network: network.network, subnet: lease.subnet, neverMasquerade: [] });
+    families.push({ family: 4, network: network.network, subnet: lease.subnet, neverMasquerade: never(4) });
   }
   if (network.ipv6Network !== null && lease.ipv6Subnet !== null) {
-    families.push({ family: 6, network: network.ipv6Network, subnet: lease.ipv6Subnet, neverMasquerade: [] });
+    families.push({ family: 6, network: network.ipv6Network, subnet: lease.ipv6Subnet, neverMasquerade: never(6) });
   }
-  const { ipMasq, ipMasqFullyRandom, forwardRules } = options;
   return { families, masquerade: ipMasq, fullyRandom: ipMasqFullyRandom, forward: forwardRules };
 }
 

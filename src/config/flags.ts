@@ -60,6 +60,7 @@ export const RIPSTOP_FLAGS: readonly FlagSpec[] = [
   choice("dataplane", DATAPLANE_MODES, "auto", "who carries the packets"),
   choice("underlay-port", UNDERLAY_PORTS, "auto", "how the data plane reaches the network"),
   choice("overlay-port", OVERLAY_PORTS, "auto", "how the data plane reaches the pods"),
+  text("never-masquerade", "", "comma-separated CIDRs that see pod addresses in spite of -ip-masq"),
   text(
     "cni-conf-file",
     "",

@@ -1,8 +1,9 @@
 // The agent's options as one frozen value, made from the command line and the environment. The only reader of flag names
 // besides the table; everything downstream sees typed fields. Prints nothing and exits nothing: main.ts does.
-import type { Ipv4, Ipv6 } from "../addr/address.js";
+import type { Ipv4, Ipv6, Prefix } from "../addr/address.js";
 import { parseIpv4 } from "../addr/ipv4.js";
 import { parseIpv6 } from "../addr/ipv6.js";
+import { parsePrefix } from "../addr/prefix.js";
 import { RipstopError } from "../lib/errors.js";
 import { applyEnvironment, type Environment, type NodeEnvironment, readNodeEnvironment } from "./environment.js";
 import { AGENT_FLAGS, usageText } from "./flags.js";
@@ -41,6 +42,8 @@ export interface AgentOptions {
   readonly renewMarginMs: number;
   readonly ipMasq: boolean;
   readonly ipMasqFullyRandom: boolean;
+  /** Destinations outside the overlay that see pod addresses. */
+  readonly neverMasquerade: readonly Prefix[];
   readonly ruleResyncMs: number;
   readonly forwardRules: boolean;
   readonly blackholeRoute: boolean;
@@ -146,6 +149,7 @@ function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeE
     renewMarginMs: within("subnet-lease-renew-margin", int("subnet-lease-renew-margin"), 1, 1439) * 60_000,
     ipMasq: bool("ip-masq"),
     ipMasqFullyRandom: !bool("ip-masq-fully-random-disable"),
+    neverMasquerade: Object.freeze(prefixes("never-masquerade", text("never-masquerade"))),
     ruleResyncMs: within("iptables-resync", int("iptables-resync"), 0, 31_536_000) * 1000,
     forwardRules: bool("iptables-forward-rules"),
     blackholeRoute: bool("ip-blackhole-route"),
@@ -187,6 +191,20 @@ function address<T>(flag: string, text: string, parse: (text: string) => T | nul
   const value = parse(text);
   if (value === null) throw new RipstopError("FLAG_INVALID", `-${flag}="${text}" is no address: give ${what}`);
   return value;
+}
+
+function prefixes(flag: string, text: string): readonly Prefix[] {
+  const words = text.split(",").map((word) => word.trim());
+  return words
+    .filter((word) => word !== "")
+    .map((word) => {
+      const prefix = parsePrefix(word);
+      if (prefix !== null) return prefix;
+      throw new RipstopError(
+        "FLAG_INVALID",
+        `-${flag} names "${word}", which is no CIDR: give one such as 192.0.2.0/24`,
+      );
+    });
 }
 
 function checkRegexes(patterns: readonly string[]): readonly string[] {

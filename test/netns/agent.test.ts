@@ -155,6 +155,17 @@ test("--ip-blackhole-route keeps a route behind the bridge's own, and the next a
   });
 });
 
+test("--never-masquerade exempts the networks it names, and refuses what is none", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    const refused = host.runAgent(["--never-masquerade=192.168.7.0"]);
+    assert.equal(refused.status, 2);
+    assert.match(refused.stderr, /-never-masquerade names "192\.168\.7\.0", which is no CIDR/);
+    await host.startAgent(["--dataplane=kernel", "--ip-masq", "--never-masquerade=192.168.7.0/24, fd00:7::/48"]);
+    await until("the rules stand", () => host.dump().includes("MASQUERADE"));
+    assert.match(host.dump(), /-d 192\.168\.7\.0\/24 .*-j RETURN/);
+  });
+});
+
 for (const [how, foreign] of [
   ["killed", false],
   ["killed", true],
