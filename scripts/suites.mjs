@@ -5,9 +5,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
-/** Suites whose tests share the machine's network: one file at a time. The number is seconds allowed to one file. */
-const ALONE = { netns: 600, addon: 600, cli: 300 };
+/** Suites whose files each get namespaces of their own, so that they cannot meet: seconds allowed to one file. */
+const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300 };
 const FILE_SECONDS = 180;
+/** A test file with this line judges times or rates: nothing else of its suite runs beside it. */
+const ALONE = /^\/\/ Alone: /m;
 /** No network, no root, seconds: what `npm run check` runs. */
 export const FAST = ["tidy", "native", "unit"];
 
@@ -23,25 +25,39 @@ export function allSuites() {
 function testFiles(suite) {
   return readdirSync(join("test", suite), { recursive: true })
     .filter((name) => name.endsWith(".test.ts"))
-    .map((name) => join("dist/test", suite, name.replace(/\.ts$/, ".js")))
+    .map((name) => join("test", suite, name))
     .sort();
 }
 
-/** Runs a command with its output shown; `onLine` sees each line of stdout and returns true to hide it. */
-function execute(command, args, seconds, onLine = () => false) {
+const compiled = (file) => join("dist", file.replace(/\.ts$/, ".js"));
+
+/** Runs a command; each line of its output goes to `onLine`. Resolves to what went wrong, or "". */
+function execute(command, args, seconds, onLine) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
-    const timer = setTimeout(() => child.kill("SIGKILL"), seconds * 1000);
-    let rest = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk) => {
-      const lines = (rest + chunk).split("\n");
-      rest = lines.pop();
-      for (const line of lines) if (!onLine(line)) process.stdout.write(`${line}\n`);
-    });
+    // A group of its own: what hangs is ended with everything it started.
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const end = () => {
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // it has ended by itself
+      }
+    };
+    const timer = setTimeout(end, seconds * 1000);
+    process.on("exit", end);
+    for (const stream of [child.stdout, child.stderr]) {
+      let rest = "";
+      stream.setEncoding("utf8").on("data", (chunk) => {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop();
+        lines.forEach(onLine);
+      });
+      stream.on("end", () => rest !== "" && onLine(rest));
+    }
     child.on("error", (error) => resolve(`could not start: ${error.message}`));
     child.on("close", (code, signal) => {
       clearTimeout(timer);
-      if (rest !== "" && !onLine(rest)) process.stdout.write(`${rest}\n`);
+      process.removeListener("exit", end);
       resolve(code === 0 ? "" : signal ? `ended by ${signal} (allowed: ${seconds} s)` : `exit code ${code}`);
     });
   });
@@ -54,7 +70,7 @@ async function runNative() {
     "build-tests/ripstop_tests",
     ["--gtest_brief=1", `--gtest_output=json:${report}`],
     600,
-    (line) => /^\[(=+| {2}PASSED {2})\]|^$/.test(line),
+    (line) => /^\[(=+| {2}PASSED {2})\]|^$/.test(line) || process.stdout.write(`${line}\n`),
   );
   if (!existsSync(report)) return { passed: 0, failed: 0, skipped: 0, failure: failure || "wrote no report" };
   const tests = JSON.parse(readFileSync(report, "utf8")).testsuites.flatMap((suite) => suite.testsuite);
@@ -63,39 +79,70 @@ async function runNative() {
   return { passed: tests.length - failed - skipped, failed, skipped, failure };
 }
 
-async function runNode(suite) {
-  const seconds = ALONE[suite] ?? FILE_SECONDS;
-  const files = testFiles(suite);
-  const concurrency = suite in ALONE ? 1 : Math.max(2, availableParallelism());
+/** One process of Node's test runner over some files; `onLine` sees what it prints. */
+async function runNode(files, prefix, seconds, onLine) {
   let counts = { passed: 0, failed: 0, skipped: 0 };
-  const failure = await execute(
+  const [command, ...args] = [
+    ...prefix,
     process.execPath,
-    [
-      "--enable-source-maps",
-      "--test",
-      "--test-reporter=./scripts/reporter.mjs",
-      `--test-concurrency=${concurrency}`,
-      `--test-timeout=${seconds * 1000}`,
-      ...files,
-    ],
-    seconds * files.length + 30,
-    (line) => {
-      if (!line.startsWith('{"ripstopCounts"')) return false;
-      counts = JSON.parse(line).ripstopCounts;
-      return true;
-    },
-  );
+    "--enable-source-maps",
+    "--test",
+    "--test-reporter=./scripts/reporter.mjs",
+    `--test-concurrency=${Math.max(2, availableParallelism())}`,
+    `--test-timeout=${seconds * 1000}`,
+    ...files.map(compiled),
+  ];
+  const failure = await execute(command, args, seconds * files.length + 30, (line) => {
+    if (line.startsWith('{"ripstopCounts"')) counts = JSON.parse(line).ripstopCounts;
+    else onLine(line);
+  });
   return { ...counts, failure };
+}
+
+/** Each file in namespaces of its own, some at a time; then those that must be alone. */
+async function runIsolated(suite) {
+  const total = { passed: 0, failed: 0, skipped: 0, failure: "" };
+  const runFile = async (file) => {
+    const started = Date.now();
+    const lines = [];
+    const result = await runNode([file], ["scripts/isolated.sh"], ISOLATED[suite], (line) => lines.push(line));
+    if (result.failure && result.failed === 0) {
+      lines.push(`  FAIL ${file}: ${result.failure}`);
+      result.failed = 1;
+    }
+    const seconds = ((Date.now() - started) / 1000).toFixed(1);
+    for (const line of lines) process.stdout.write(`${line}\n`);
+    process.stdout.write(
+      `  ${result.failed ? "FAIL" : "ok  "} ${file}: ${result.passed} passed, ${result.failed} failed in ${seconds} s\n`,
+    );
+    for (const key of ["passed", "failed", "skipped"]) total[key] += result[key];
+  };
+  const files = testFiles(suite);
+  const alone = files.filter((file) => ALONE.test(readFileSync(file, "utf8")));
+  const waiting = files.filter((file) => !alone.includes(file));
+  const runner = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file);
+  };
+  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, runner));
+  for (const file of alone) await runFile(file);
+  return total;
+}
+
+function runSuite(suite) {
+  if (suite === "native") return runNative();
+  if (suite in ISOLATED && process.geteuid() === 0) return runIsolated(suite);
+  return runNode(testFiles(suite), [], ISOLATED[suite] ?? FILE_SECONDS, (line) => process.stdout.write(`${line}\n`));
 }
 
 /** Runs the suites one after the other and returns the totals. */
 export async function runSuites(suites) {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   mkdirSync(".setup", { recursive: true });
   const totals = { passed: 0, failed: 0, skipped: 0 };
   for (const [index, suite] of suites.entries()) {
     const started = Date.now();
     process.stdout.write(`[${index + 1}/${suites.length}] ${suite} tests\n`);
-    const result = suite === "native" ? await runNative() : await runNode(suite);
+    const result = await runSuite(suite);
     let { failed } = result;
     if (result.failure && failed === 0) {
       failed = 1;

@@ -1,4 +1,5 @@
 // The demo as a user sees it, with one round: every claim it prints has to have been seen, and nothing stays behind.
+// Alone: it measures throughput.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";

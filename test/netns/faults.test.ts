@@ -1,6 +1,7 @@
 // No tear spreads: what the death or the stop of a process costs a numbered stream. Short here; `npm run test:faults` sets
 // RIPSTOP_FAULT_ROUNDS for the long form.
 //   p1 - n1 (agent, data plane) - switch - n2 (agent, data plane) - p2
+// Alone: it measures gaps in milliseconds.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { agentName } from "../../src/lab/agent-node.js";

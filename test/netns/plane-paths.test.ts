@@ -2,6 +2,7 @@
 //   pod p1 - node n1 - switch - node n2 - pod p2
 //            ours               kernel VXLAN, then ours as well
 // flannel.1 exists and is programmed on both nodes all the time; what its own counters miss, our data plane has carried.
+// Alone: it asserts conservation of undisturbed runs.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Counters } from "../../src/dataplane/counters.js";

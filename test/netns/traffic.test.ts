@@ -1,6 +1,7 @@
 // The traffic tools over kernel VXLAN, the path that is known to be right: what they say of it has to be flawless, and
 // what they say of a damaged path has to be the damage.
 //   pod p1 - node n1 (kernel VXLAN) - switch - node n2 (kernel VXLAN) - pod p2
+// Alone: it judges loss.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { LabPlan } from "../../src/lab/plan.js";
