@@ -69,6 +69,7 @@ base::Result<engine::Options> DecodeOptions(const Napi::Value& value) {
   if (options.format.port == 0) reader.Fail("port", "between 1 and 65535");
   options.format.checksum_v4 = reader.Flag("checksumV4");
   options.overlay_device = reader.Text("overlayDevice");
+  options.overlay_device_v6 = reader.Text("overlayDeviceV6");
   options.underlay_device = reader.Text("underlayDevice");
   options.overlay_port = reader.Text("overlayPort");
   options.underlay_port = reader.Text("underlayPort");

@@ -9,7 +9,9 @@
  * kernel in:  external if. ingress  -> rs_nic_ingress      -> underlay TAP -> worker decapsulates
  *        overlay TAP ingress   -> rs_overlay_ingress  -> flannel.<VNI>, as if it had received the
  * frame
- */
+ *
+ * With both families there are two devices, flannel.<VNI> and flannel-v6.<VNI>, in front of one
+ * TAP: what a frame carries says which of them it belongs to. */
 #include <linux/pkt_cls.h>
 
 #include "bpf/redirect.bpf.h"
@@ -48,7 +50,9 @@ int rs_overlay_ingress(struct __sk_buff* skb) {
   /* Sent by our own VTEP: handed back by the worker, so out again and past rs_overlay_egress. */
   const __u16 *source = (const void*)eth->h_source, *ours = (const void*)state->vtep_mac;
   const int punted = source[0] == ours[0] && source[1] == ours[1] && source[2] == ours[2];
-  return bpf_redirect(state->vxlan_ifindex, punted ? 0 : BPF_F_INGRESS);
+  const __u32 device =
+      skb->protocol == bpf_htons(ETH_P_IPV6) ? state->vxlan_v6_ifindex : state->vxlan_ifindex;
+  return bpf_redirect(device, punted ? 0 : BPF_F_INGRESS);
 }
 
 SEC("tc")

@@ -44,7 +44,8 @@ struct rs_steer_state {
 
   __u32 overlay_ifindex;  /* TAP that the overlay side is read from and written to. */
   __u32 underlay_ifindex; /* TAP of the underlay side. */
-  __u32 vxlan_ifindex;    /* flannel.<VNI>. */
+  __u32 vxlan_ifindex;    /* flannel.<VNI>: the device of inner IPv4. */
+  __u32 vxlan_v6_ifindex; /* flannel-v6.<VNI>: of inner IPv6; one device may be both. */
   __u32 nic_ifindex;      /* The external interface. */
   __u32 flags;            /* enum rs_steer_flags. */
 };

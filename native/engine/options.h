@@ -11,7 +11,9 @@ namespace engine {
 
 struct Options {
   fwd::Format format;
-  std::string overlay_device;   // flannel.<VNI>; empty for the udp format.
+  std::string overlay_device;  // flannel.<VNI>; empty for the udp format.
+  std::string
+      overlay_device_v6;        // flannel-v6.<VNI>; empty when overlay_device carries all there is.
   std::string underlay_device;  // The external interface.
   std::string overlay_port = "auto";
   std::string underlay_port = "auto";

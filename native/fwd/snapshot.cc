@@ -110,7 +110,8 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
       WriteTemplate<net::Ipv6>(peer, header, record, format);
       made->nodes_[i] = made->underlay6_.Insert(Key128::Of(record.underlay), i);
     }
-    if (net::MacKey(record.vtep_mac) != 0) made->vteps_.Insert(net::MacKey(record.vtep_mac), i);
+    if (net::MacKey(record.vtep_mac) != 0)
+      made->vteps_.Insert(VtepKey(record.vtep_mac, record.prefix_family == 6), i);
   }
   made->inner4_ = Lpm4(routes4);
   made->inner6_ = Lpm6(routes6, salt);

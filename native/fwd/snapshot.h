@@ -80,15 +80,20 @@ class Snapshot {
   uint32_t FindInner6(const uint8_t* address) const { return inner6_.Find(address); }
   // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when
   // unknown. A node that holds several prefixes has several peer records: the first one is
-  // returned, and NodeOf joins them.
-  uint32_t FindVtep(const uint8_t* mac) const { return vteps_.Find(net::MacKey(mac)); }
+  // returned, and NodeOf joins them. A dual-stack node has one MAC and two public addresses: which
+  // one a frame goes to follows from what it carries.
+  uint32_t FindVtep(const uint8_t* mac, uint16_t ether_type) const {
+    return vteps_.Find(VtepKey(mac, ether_type == net::kEtherTypeIpv6));
+  }
   uint32_t FindUnderlay4(uint32_t address_be) const { return underlay4_.Find(address_be); }
   uint32_t FindUnderlay6(const uint8_t* address) const {
     return underlay6_.Find(Key128::Of(address));
   }
 
   // Ahead of the corresponding Find, so that a large table costs no wait.
-  void PrefetchVtep(const uint8_t* mac) const { vteps_.Prefetch(net::MacKey(mac)); }
+  void PrefetchVtep(const uint8_t* mac, uint16_t ether_type) const {
+    vteps_.Prefetch(VtepKey(mac, ether_type == net::kEtherTypeIpv6));
+  }
   void PrefetchUnderlay4(uint32_t address_be) const { underlay4_.Prefetch(address_be); }
   void PrefetchUnderlay6(const uint8_t* address) const { underlay6_.Prefetch(Key128::Of(address)); }
   // Of a peer record: the first record with the same public address, which is also what the
@@ -102,6 +107,9 @@ class Snapshot {
 
  private:
   Snapshot() = default;
+  static uint64_t VtepKey(const uint8_t* mac, bool ipv6) {
+    return net::MacKey(mac) | uint64_t{ipv6} << 48;
+  }
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;

@@ -76,9 +76,11 @@ DropReason Inspect(const Context& context, Packet& packet, IpView& view) {
   return view.ttl == 0 ? DropReason::kTtl : kPass;
 }
 
+uint16_t EtherType(const Packet& packet) { return base::LoadBe16(packet.data + net::kEtherType); }
+
 uint32_t FindPeer(const fwd::Snapshot& table, const Packet& packet, const IpView& view) {
   if (table.format().encapsulation == fwd::Encapsulation::kVxlan) {
-    const uint32_t peer = table.FindVtep(packet.data);
+    const uint32_t peer = table.FindVtep(packet.data, EtherType(packet));
     if (peer != fwd::kNoPeer) return peer;
   }
   const uint8_t* ip = packet.data + kIp;
@@ -230,7 +232,7 @@ void Encap(const Context& context, pkt::Batch& in, pkt::Outbox& forward, pkt::Ou
     // Headers first, then, once they have come, the peer's place in the table.
     if (i + 2 * kAhead < in.count) __builtin_prefetch(in.items[i + 2 * kAhead]->data);
     if (vxlan && i + kAhead < in.count && in.items[i + kAhead]->len >= kIp) {
-      context.table.PrefetchVtep(in.items[i + kAhead]->data);
+      context.table.PrefetchVtep(in.items[i + kAhead]->data, EtherType(*in.items[i + kAhead]));
     }
     lane.Look(*in.items[i], work[i]);
   }

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/unique_fd.h"
@@ -207,6 +208,13 @@ base::Result<Devices> FindDevices(const engine::Options& options) {
       !status.ok()) {
     return status.error();
   }
+  if (options.overlay_device_v6.empty()) return devices;
+  uint32_t mtu = 0;
+  if (auto status = FindDevice(options.overlay_device_v6, &devices.overlay_v6_ifindex, &mtu);
+      !status.ok()) {
+    return status.error();
+  }
+  devices.overlay_mtu = std::max(devices.overlay_mtu, mtu);
   return devices;
 }
 

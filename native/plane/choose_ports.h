@@ -15,8 +15,9 @@ namespace plane {
 
 // The devices of the host that a data plane stands between.
 struct Devices {
-  uint32_t overlay_ifindex = 0;  // flannel.<VNI>; 0 for the udp format.
-  uint32_t overlay_mtu = 0;
+  uint32_t overlay_ifindex = 0;     // flannel.<VNI>; 0 for the udp format.
+  uint32_t overlay_v6_ifindex = 0;  // flannel-v6.<VNI>; 0 when there is no such second device.
+  uint32_t overlay_mtu = 0;         // The larger of the two.
   uint32_t underlay_ifindex = 0;
   uint32_t underlay_mtu = 0;
 };

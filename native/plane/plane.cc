@@ -79,6 +79,8 @@ uint64_t* Plane::FillSteeringState() {
   state.overlay_ifindex = ports_.overlay_tap_ifindex;
   state.underlay_ifindex = ports_.underlay_tap_ifindex;
   state.vxlan_ifindex = devices_.overlay_ifindex;
+  const bool two_devices = devices_.overlay_v6_ifindex != 0;
+  state.vxlan_v6_ifindex = two_devices ? devices_.overlay_v6_ifindex : devices_.overlay_ifindex;
   state.nic_ifindex = devices_.underlay_ifindex;
   state.flags = ports_.drop_original ? RS_STEER_DROP_ORIGINAL : 0;
   return reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
@@ -102,6 +104,7 @@ base::Status Plane::Attach() {
       {Hook::kUnderlayTap, ports_.underlay_tap_ifindex},
       {Hook::kNic, underlay_is_xdp ? 0 : devices_.underlay_ifindex},
       {Hook::kOverlayEgress, devices_.overlay_ifindex},
+      {Hook::kOverlayEgress, devices_.overlay_v6_ifindex},
   };
   for (const Place& place : places) {
     if (place.ifindex == 0) continue;

@@ -54,7 +54,7 @@ export interface Overlay {
   /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
   readonly dataplane: Pick<
     OpenOptions,
-    "encapsulation" | "vni" | "port" | "overlayDevice" | "underlayDevice" | "checksumV4"
+    "encapsulation" | "vni" | "port" | "overlayDevice" | "overlayDeviceV6" | "underlayDevice" | "checksumV4"
   > | null;
   /** The desired state that follows from the leases. Changes nothing; looks at the routing table where DirectRouting asks. */
   peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers>;

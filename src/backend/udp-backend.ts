@@ -33,6 +33,7 @@ export function makeUdpBackend(context: BackendContext): Backend {
       vni: 0,
       port,
       overlayDevice: DEVICE,
+      overlayDeviceV6: "",
       underlayDevice: external.name,
       checksumV4: true,
     },

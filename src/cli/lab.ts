@@ -25,6 +25,7 @@ interface UpOptions extends DirectoryOption {
   readonly nodes: number;
   readonly kernelPeers: readonly number[];
   readonly backend: string;
+  readonly ipv6: boolean;
   readonly dataplane: string;
   readonly underlayPort: string;
   readonly disable: readonly string[];
@@ -61,6 +62,7 @@ function addUp(lab: Command, context: CommandContext): void {
         .choices(["vxlan", "udp", "host-gw"])
         .default(DEFAULT_OPTIONS.backend),
     )
+    .option("--ipv6", "dual stack: IPv6 beside IPv4 on the underlay and in every lease (vxlan, host-gw)", false)
     .addOption(
       new Option("--dataplane <which>", "data plane of the agents")
         .choices(DATAPLANES)

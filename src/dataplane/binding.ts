@@ -12,6 +12,8 @@ export interface OpenOptions {
   readonly port: number;
   /** The kernel device that stays programmed and takes over: flannel.<VNI>. Empty for the udp format. */
   readonly overlayDevice: string;
+  /** The second device of a dual-stack VXLAN overlay, flannel-v6.<VNI>; empty when overlayDevice carries all there is. */
+  readonly overlayDeviceV6: string;
   /** The underlay network device. */
   readonly underlayDevice: string;
   readonly overlayPort: "auto" | PortKind;

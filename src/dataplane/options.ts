@@ -21,6 +21,7 @@ export const openOptionsSchema = z.strictObject({
   vni: z.int().min(0).max(0xff_ffff, "does not fit 24 bits; choose 1 to 16777215"),
   port: z.int().min(1, "must be 1 to 65535").max(65_535, "must be 1 to 65535"),
   overlayDevice: deviceName,
+  overlayDeviceV6: deviceName,
   underlayDevice: deviceName.min(1, "is empty; name the interface that reaches the other nodes (--iface)"),
   overlayPort: portChoice,
   underlayPort: portChoice,

@@ -10,7 +10,7 @@ import { type LabLock, lockFile, lockLab, removeLockFile } from "./lock.js";
 import { deleteNamespaces, ensureNamespaces, namespaceNames, processesIn, requirePrivilege } from "./namespace.js";
 import { inParallel } from "./parallel.js";
 import { peerUp } from "./peering.js";
-import { type LabNode, type LabOptions, type LabPlan, namespacesOf, planLab } from "./plan.js";
+import { carriesTraffic, type LabNode, type LabOptions, type LabPlan, namespacesOf, planLab } from "./plan.js";
 import { awaitPlanes } from "./plane.js";
 import { type NodeSubnet, connectPod } from "./pod.js";
 import { identify, stopProcesses } from "./process-record.js";
@@ -29,7 +29,7 @@ export interface LabContext {
   readonly signal?: AbortSignal;
 }
 
-/** Brings the lab to what `options` say and returns when every pod reaches the others. */
+/** Brings the lab to what `options` say and returns when every pod reaches the others, if the backend carries anything. */
 export async function labUp(options: LabOptions, context: LabContext): Promise<LabPlan> {
   const plan = planLab(options, context.directory);
   await requirePrivilege(new Runner());
@@ -58,6 +58,7 @@ export async function labUp(options: LabOptions, context: LabContext): Promise<L
     context.report(`${node.namespace} has no data plane of its own; the kernel carries its packets`);
   }
   await peerUp(runner, plan, subnets, context.signal);
+  if (!carriesTraffic(plan)) return plan;
   context.report("waiting until every pod reaches the next");
   await awaitReachability(runner, plan, subnets, context.signal);
   return plan;
@@ -116,7 +117,7 @@ function subnetOf(subnets: ReadonlyMap<LabNode, NodeSubnet>, node: LabNode): Nod
 /** What cannot be changed under a running lab, and names that are not ours to take. */
 async function refuseConflicts(plan: LabPlan, before: LabPlan | null): Promise<void> {
   if (before !== null) {
-    for (const field of ["prefix", "backend", "store"] as const) {
+    for (const field of ["prefix", "backend", "store", "ipv6"] as const) {
       if (before.options[field] === plan.options[field]) continue;
       throw new RipstopError(
         "LAB_DIFFERENT",

@@ -24,24 +24,31 @@ export async function linkMac(runner: Runner, namespace: string, device: string)
   return (JSON.parse(result.stdout) as readonly IpLink[])[0]?.address ?? null;
 }
 
-/** IPv4 addresses of a device in prefix notation; empty when the device is not there. */
-export async function addressesOf(runner: Runner, namespace: string, device: string): Promise<readonly string[]> {
-  const result = await runner.run("ip", ["-n", namespace, "-json", "-4", "address", "show", "dev", device]);
+/** A device's addresses of one family in prefix notation, without link-local ones; empty when it is not there. */
+export async function addressesOf(
+  runner: Runner,
+  namespace: string,
+  device: string,
+  family: 4 | 6 = 4,
+): Promise<readonly string[]> {
+  const args = ["-n", namespace, "-json", `-${family}`, "address", "show", "dev", device, "scope", "global"];
+  const result = await runner.run("ip", args);
   if (result.code !== 0) return [];
   const links = JSON.parse(result.stdout) as readonly Partial<IpAddressed>[];
   return links.flatMap((link) => (link.addr_info ?? []).map((address) => `${address.local}/${address.prefixlen}`));
 }
 
-/** Commands that leave exactly `wanted` on the device. */
+/** Commands that leave exactly `wanted` on the device, in its family. */
 export async function exactAddress(
   runner: Runner,
   namespace: string,
   device: string,
   wanted: string,
 ): Promise<string[]> {
-  const present = await addressesOf(runner, namespace, device);
+  const ipv6 = wanted.includes(":");
+  const present = await addressesOf(runner, namespace, device, ipv6 ? 6 : 4);
   return [
     ...present.filter((address) => address !== wanted).map((address) => `address delete ${address} dev ${device}`),
-    ...(present.includes(wanted) ? [] : [`address add ${wanted} dev ${device}`]),
+    ...(present.includes(wanted) ? [] : [`address add ${wanted} dev ${device}${ipv6 ? " nodad" : ""}`]),
   ];
 }

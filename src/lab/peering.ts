@@ -1,6 +1,6 @@
 // Introduces kernel peers to everybody else: they have no agent that would learn of the other nodes.
 import { linkMac } from "./links.js";
-import { KERNEL_PEER_DEVICE, type Vtep, programKernelPeer } from "./kernel-peer.js";
+import { KERNEL_PEER_DEVICE, type Vtep, programKernelPeer, vtepOf } from "./kernel-peer.js";
 import type { LabNode, LabPlan } from "./plan.js";
 import type { NodeSubnet } from "./pod.js";
 import type { Runner } from "./runner.js";
@@ -16,14 +16,14 @@ export async function peerUp(
   const kernelPeers = plan.nodes.filter((node) => node.kind === "kernel-peer");
   if (kernelPeers.length === 0) return;
   const vteps = new Map<LabNode, Vtep>();
-  for (const [node, subnet] of subnets) vteps.set(node, await vtepOf(runner, node, subnet, signal));
+  for (const [node, subnet] of subnets) vteps.set(node, await vtepNow(runner, node, subnet, signal));
   for (const node of kernelPeers) {
     const others = [...vteps].filter(([other]) => other !== node).map(([, vtep]) => vtep);
     await programKernelPeer(runner, node, others);
   }
 }
 
-async function vtepOf(runner: Runner, node: LabNode, subnet: NodeSubnet, signal?: AbortSignal): Promise<Vtep> {
+async function vtepNow(runner: Runner, node: LabNode, subnet: NodeSubnet, signal?: AbortSignal): Promise<Vtep> {
   const mac = await waitFor(
     `${KERNEL_PEER_DEVICE} in ${node.namespace}`,
     () => linkMac(runner, node.namespace, KERNEL_PEER_DEVICE),
@@ -32,6 +32,5 @@ async function vtepOf(runner: Runner, node: LabNode, subnet: NodeSubnet, signal?
       ...(signal === undefined ? {} : { signal }),
     },
   );
-  const base = subnet.gateway.replace(/\.1$/, ".0");
-  return { base, prefixLength: subnet.prefixLength, mac, underlay: node.underlay };
+  return vtepOf(node, subnet, mac);
 }

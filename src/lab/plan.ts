@@ -21,7 +21,11 @@ export const labOptionsSchema = z
     nodes: z.number().int().min(1).max(NODES_MAX),
     /** Indices of nodes without an agent: kernel VXLAN programmed by hand, the peer to interoperate with. */
     kernelPeers: z.array(z.number().int().min(1)).readonly(),
-    backend: z.enum(["vxlan", "udp", "host-gw"]),
+    backend: z.enum(["vxlan", "udp", "host-gw", "alloc", "extension"]),
+    /** More fields of the network configuration's Backend object, e.g. DirectRouting or an extension's commands. */
+    backendOptions: z.record(z.string(), z.json()).default({}),
+    /** Dual stack: every node has an IPv6 address too, and every lease an IPv6 subnet. */
+    ipv6: z.boolean().default(false),
     dataplane: z.enum(DATAPLANES),
     underlayPort: z.enum(UNDERLAY_PORTS),
     /** Data-plane features forced off on every node, e.g. "tunnel-gso". */
@@ -37,6 +41,8 @@ export const DEFAULT_OPTIONS: LabOptions = {
   nodes: 2,
   kernelPeers: [],
   backend: "vxlan",
+  backendOptions: {},
+  ipv6: false,
   dataplane: "auto",
   underlayPort: "auto",
   disable: [],
@@ -52,6 +58,8 @@ export interface LabNode {
   readonly pod: string;
   /** Address of the node's eth0 on the underlay. */
   readonly underlay: string;
+  /** The same for IPv6; null in a lab of IPv4 alone. */
+  readonly underlayV6: string | null;
   /** The switch's end of the node's cable. */
   readonly switchPort: string;
   /** Run folder, state folder, subnet file and log of the node. */
@@ -67,6 +75,8 @@ export interface LabPlan {
   readonly underlayPrefixLength: number;
   /** The overlay network that the leases are cut from. */
   readonly network: string;
+  /** Null in a lab of IPv4 alone. */
+  readonly ipv6: { readonly gateway: string; readonly underlayPrefixLength: number; readonly network: string } | null;
   readonly nodes: readonly LabNode[];
 }
 
@@ -93,6 +103,7 @@ export function planLab(options: LabOptions, directory: string): LabPlan {
       namespace: `${options.prefix}n${index}`,
       pod: `${options.prefix}p${index}`,
       underlay: `192.168.77.${index}`,
+      underlayV6: options.ipv6 ? `fd00:77::${index.toString(16)}` : null,
       switchPort: `n${index}`,
       directory: join(directory, `node${index}`),
     };
@@ -105,8 +116,19 @@ export function planLab(options: LabOptions, directory: string): LabPlan {
     gateway: "192.168.77.254",
     underlayPrefixLength: 24,
     network: "10.244.0.0/16",
+    ipv6: options.ipv6 ? { gateway: "fd00:77::fe", underlayPrefixLength: 64, network: "fd00:10:244::/48" } : null,
     nodes,
   };
+}
+
+/** alloc only hands out subnets: pods of different nodes do not reach each other. */
+export function carriesTraffic(plan: LabPlan): boolean {
+  return plan.options.backend !== "alloc";
+}
+
+/** Backends that the data plane carries; the others are plain routes. */
+export function hasDataplane({ options }: LabPlan): boolean {
+  return options.dataplane !== "kernel" && (options.backend === "vxlan" || options.backend === "udp");
 }
 
 export function namespacesOf(plan: LabPlan): string[] {

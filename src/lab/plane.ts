@@ -5,7 +5,7 @@ import { DataplaneClient } from "../dataplane/client.js";
 import type { Counters } from "../dataplane/counters.js";
 import { RipstopError } from "../lib/errors.js";
 import { inParallel } from "./parallel.js";
-import type { LabNode, LabPlan } from "./plan.js";
+import { hasDataplane, type LabNode, type LabPlan } from "./plan.js";
 import { waitFor } from "./wait.js";
 
 const DEADLINE_MS = 2000;
@@ -86,7 +86,7 @@ export async function awaitPlanes(plan: LabPlan, signal?: AbortSignal): Promise<
 
 async function settled(plan: LabPlan, node: LabNode): Promise<boolean> {
   const view = await runningPlane(node);
-  if (plan.options.dataplane !== "kernel" && plan.options.backend !== "host-gw") {
+  if (hasDataplane(plan)) {
     return view?.opened?.underlayPort === plan.options.underlayPort;
   }
   // Silence is not absence.

@@ -10,15 +10,19 @@ export interface NodeSubnet {
   readonly gateway: string;
   readonly prefixLength: number;
   readonly mtu: number;
+  /** The same for IPv6; null without it. */
+  readonly ipv6: { readonly gateway: string; readonly prefixLength: number } | null;
 }
 
-/** Reads the IPv4 half of a subnet.env text; null when it is not complete. */
+/** Reads a subnet.env text; null when it is not complete. */
 export function parseSubnetFile(text: string): NodeSubnet | null {
   const values = new Map(text.split("\n").map((line) => splitOnce(line)));
   const subnet = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(values.get("FLANNEL_SUBNET") ?? "");
   const mtu = Number(values.get("FLANNEL_MTU"));
   if (subnet?.[1] === undefined || subnet[2] === undefined || !Number.isInteger(mtu) || mtu < 576) return null;
-  return { gateway: subnet[1], prefixLength: Number(subnet[2]), mtu };
+  const v6 = /^([0-9a-f:]+::1)\/(\d+)$/.exec(values.get("FLANNEL_IPV6_SUBNET") ?? "");
+  const ipv6 = v6?.[1] === undefined ? null : { gateway: v6[1], prefixLength: Number(v6[2]) };
+  return { gateway: subnet[1], prefixLength: Number(subnet[2]), mtu, ipv6 };
 }
 
 export async function readSubnetFile(path: string): Promise<NodeSubnet | null> {
@@ -29,6 +33,11 @@ export async function readSubnetFile(path: string): Promise<NodeSubnet | null> {
 export function podAddress(subnet: NodeSubnet): string {
   const octets = subnet.gateway.split(".").map(Number);
   return [...octets.slice(0, 3), (octets[3] ?? 0) + 1].join(".");
+}
+
+/** The pod's IPv6 address; null when its node has no IPv6 subnet. */
+export function podAddressV6({ ipv6 }: NodeSubnet): string | null {
+  return ipv6 === null ? null : ipv6.gateway.replace(/::1$/, "::2");
 }
 
 export async function connectPod(runner: Runner, node: LabNode, subnet: NodeSubnet): Promise<void> {
@@ -42,12 +51,26 @@ export async function connectPod(runner: Runner, node: LabNode, subnet: NodeSubn
     `link set pod0 mtu ${subnet.mtu} master cni0 up`,
     `link set cni0 mtu ${subnet.mtu} up`,
     ...(await exactAddress(runner, node.namespace, "cni0", `${subnet.gateway}/${subnet.prefixLength}`)),
+    ...(await connectV6(runner, node.namespace, "cni0", subnet, subnet.ipv6?.gateway ?? null)),
   ]);
   await runner.ip(node.pod, [
     ...(await exactAddress(runner, node.pod, "eth0", `${podAddress(subnet)}/${subnet.prefixLength}`)),
     `link set eth0 mtu ${subnet.mtu} up`,
     `route replace default via ${subnet.gateway} dev eth0`,
+    ...(await connectV6(runner, node.pod, "eth0", subnet, podAddressV6(subnet))),
+    ...(subnet.ipv6 === null ? [] : [`route replace ::/0 via ${subnet.ipv6.gateway} dev eth0`]),
   ]);
+}
+
+async function connectV6(
+  runner: Runner,
+  namespace: string,
+  device: string,
+  { ipv6 }: NodeSubnet,
+  address: string | null,
+): Promise<readonly string[]> {
+  if (ipv6 === null || address === null) return [];
+  return exactAddress(runner, namespace, device, `${address}/${ipv6.prefixLength}`);
 }
 
 function splitOnce(line: string): readonly [string, string] {

@@ -1,7 +1,7 @@
 // Does every pod reach the next one, in a ring? That is when a lab is up.
 import { inParallel } from "./parallel.js";
 import type { LabNode, LabPlan } from "./plan.js";
-import { type NodeSubnet, podAddress } from "./pod.js";
+import { type NodeSubnet, podAddress, podAddressV6 } from "./pod.js";
 import type { Runner } from "./runner.js";
 import { waitFor } from "./wait.js";
 
@@ -13,17 +13,18 @@ export interface Reach {
   readonly reached: boolean;
 }
 
-/** One ping from every pod to the next. Nodes without a subnet are neither asked nor asked for. */
+/** One ping from every pod to the next, in each family they have. Nodes without a subnet are neither asked nor asked for. */
 export async function probeRing(runner: Runner, subnets: ReadonlyMap<LabNode, NodeSubnet>): Promise<Reach[]> {
   const ring = [...subnets];
   if (ring.length < 2) return [];
   const pairs = ring.map(([from], at) => {
     const [to, subnet] = ring[(at + 1) % ring.length] as [LabNode, NodeSubnet];
-    return { from, to, address: podAddress(subnet) };
+    return { from, to, addresses: [podAddress(subnet), podAddressV6(subnet)].filter((address) => address !== null) };
   });
-  return inParallel(pairs, async ({ from, to, address }) => {
-    const result = await runner.runIn(from.pod, "ping", ["-n", "-q", "-c", "1", "-W", "1", address]);
-    return { from, to, reached: result.code === 0 };
+  return inParallel(pairs, async ({ from, to, addresses }) => {
+    const ping = (address: string) => runner.runIn(from.pod, "ping", ["-n", "-q", "-c", "1", "-W", "1", address]);
+    const results = await Promise.all(addresses.map(ping));
+    return { from, to, reached: results.every(({ code }) => code === 0) };
   });
 }
 

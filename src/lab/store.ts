@@ -1,8 +1,8 @@
 // The lease store of a lab, as the lab needs it: how agents are told of it, the network configuration in it, and leases for
 // kernel peers, which have no agent to take one. One file per kind of store.
-import type { Ipv4 } from "../addr/address.js";
 import { parseIpv4 } from "../addr/ipv4.js";
-import { prefix4 } from "../addr/prefix.js";
+import { parseIpv6 } from "../addr/ipv6.js";
+import { parsePrefix4, parsePrefix6 } from "../addr/prefix.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { EtcdLabStore } from "./etcd-lab-store.js";
 import { FileLabStore } from "./file-lab-store.js";
@@ -31,24 +31,26 @@ export function labStore(plan: LabPlan): LabStore {
 /** The network configuration every agent of this lab reads, in flannel's form. */
 export function networkConfig(plan: LabPlan): string {
   const { options } = plan;
-  const backend: Record<string, unknown> = { Type: options.backend };
+  const backend: Record<string, unknown> = { Type: options.backend, ...options.backendOptions };
   if (options.disable.length > 0) backend.DataPlane = { Disable: options.disable };
-  return JSON.stringify({ Network: plan.network, Backend: backend }, null, 2);
+  const dual = plan.ipv6 === null ? {} : { EnableIPv6: true, IPv6Network: plan.ipv6.network };
+  return JSON.stringify({ Network: plan.network, ...dual, Backend: backend }, null, 2);
 }
 
 export function kernelPeerLease(node: LabNode): PeerLease {
-  const vtep = kernelPeerVtep(node);
+  const { mac, v4, v6 } = kernelPeerVtep(node);
+  const data = { VNI: 1, VtepMAC: mac };
   const attrs: LeaseAttrs = {
-    publicIp: address(node.underlay),
-    publicIpv6: null,
+    publicIp: required(parseIpv4(v4.underlay), v4.underlay),
+    publicIpv6: v6 === null ? null : required(parseIpv6(v6.underlay), v6.underlay),
     backendType: "vxlan",
-    backendData: { VNI: 1, VtepMAC: vtep.mac },
+    backendData: data,
+    ...(v6 === null ? {} : { backendV6Data: data }),
   };
-  return { subnet: prefix4(address(vtep.base), vtep.prefixLength), ipv6Subnet: null, attrs };
+  return { subnet: parsePrefix4(v4.subnet), ipv6Subnet: v6 === null ? null : parsePrefix6(v6.subnet), attrs };
 }
 
-function address(text: string): Ipv4 {
-  const parsed = parseIpv4(text);
-  if (parsed === null) throw new Error(`${text} is no IPv4 address`);
+function required<T>(parsed: T | null, text: string): T {
+  if (parsed === null) throw new Error(`${text} is no address`);
   return parsed;
 }

@@ -4,13 +4,20 @@ import { exactAddress, linkNames } from "./links.js";
 import { type LabNode, type LabPlan, UNDERLAY_MTU } from "./plan.js";
 import type { Runner } from "./runner.js";
 
-/** Makes every node's namespace quiet (no IPv6 chatter in the counters) and lets it forward. */
+const IPV4_ALONE = ["net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
+/** Addresses are whole at once, and nobody asks for routers. */
+const IPV6_AT_ONCE = ["all", "default"].flatMap((scope) =>
+  ["disable_ipv6", "accept_dad", "accept_ra", "router_solicitations"].map((name) => `net.ipv6.conf.${scope}.${name}=0`),
+);
+
+/** Makes every node's namespace quiet (no IPv6 chatter in the counters of a lab without it) and lets it forward. */
 export async function prepareNamespaces(runner: Runner, plan: LabPlan): Promise<void> {
-  const quiet = ["-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"];
+  const quiet = ["-q", "-w", ...(plan.ipv6 === null ? IPV4_ALONE : IPV6_AT_ONCE)];
+  const forward = ["net.ipv4.ip_forward=1", ...(plan.ipv6 === null ? [] : ["net.ipv6.conf.all.forwarding=1"])];
   await Promise.all([
     prepare(runner, plan.switchNamespace, quiet),
     ...plan.nodes.flatMap((node) => [
-      prepare(runner, node.namespace, [...quiet, "net.ipv4.ip_forward=1"]),
+      prepare(runner, node.namespace, [...quiet, ...forward]),
       prepare(runner, node.pod, quiet),
     ]),
   ]);
@@ -28,10 +35,11 @@ export async function buildSwitch(runner: Runner, plan: LabPlan): Promise<void> 
     ...(present.has(bridge) ? [] : [`link add ${bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`]),
     `link set ${bridge} mtu ${UNDERLAY_MTU} up`,
   ]);
-  await runner.ip(
-    plan.switchNamespace,
-    await exactAddress(runner, plan.switchNamespace, bridge, `${plan.gateway}/${plan.underlayPrefixLength}`),
-  );
+  const wanted = [`${plan.gateway}/${plan.underlayPrefixLength}`];
+  if (plan.ipv6 !== null) wanted.push(`${plan.ipv6.gateway}/${plan.ipv6.underlayPrefixLength}`);
+  for (const address of wanted) {
+    await runner.ip(plan.switchNamespace, await exactAddress(runner, plan.switchNamespace, bridge, address));
+  }
 }
 
 /** One cable: eth0 in the node, a bridge port in the switch. Both ends have one queue, so that one XDP socket sees all. */
@@ -52,7 +60,16 @@ export async function connectNode(runner: Runner, plan: LabPlan, node: LabNode):
     ...(await exactAddress(runner, node.namespace, "eth0", `${node.underlay}/${plan.underlayPrefixLength}`)),
     `link set eth0 mtu ${UNDERLAY_MTU} up`,
     `route replace default via ${plan.gateway} dev eth0`,
+    ...(await connectV6(runner, plan, node)),
   ]);
+}
+
+async function connectV6(runner: Runner, { ipv6 }: LabPlan, { namespace, underlayV6 }: LabNode): Promise<string[]> {
+  if (ipv6 === null || underlayV6 === null) return [];
+  return [
+    ...(await exactAddress(runner, namespace, "eth0", `${underlayV6}/${ipv6.underlayPrefixLength}`)),
+    `route replace ::/0 via ${ipv6.gateway} dev eth0`,
+  ];
 }
 
 /**

@@ -99,7 +99,8 @@ inline void Table(const uint8_t* data, size_t size) {
   };
   RS_ASSERT(sound(table.FindInner4(base::Load<uint32_t>(address))) &&
             sound(table.FindInner6(address)));
-  RS_ASSERT(sound(table.FindVtep(address)) && sound(table.FindUnderlay6(address)));
+  RS_ASSERT(sound(table.FindVtep(address, net::kEtherTypeIpv6)) &&
+            sound(table.FindUnderlay6(address)));
 }
 
 struct Target {

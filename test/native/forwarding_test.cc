@@ -134,7 +134,10 @@ TEST(Snapshot, EachWrongFieldIsRefusedWithItsName) {
       {"this node's own",
        [](TableBuilder& t) { std::memcpy(t.peers[0].vtep_mac, t.header.vtep_mac, 6); }},
       {"two public addresses",
-       [](TableBuilder& t) { std::memcpy(t.peers[1].vtep_mac, t.peers[0].vtep_mac, 6); }},
+       [](TableBuilder& t) {
+         t.AddPeer(4, 4, 4);
+         std::memcpy(t.peers[2].vtep_mac, t.peers[0].vtep_mac, 6);
+       }},
       {"id", [](TableBuilder& t) { t.peers[1].id = t.peers[0].id; }},
       {"overlaps", [](TableBuilder& t) { CopyAddress(t.peers[0].prefix, Pod(1, 4, 0).bytes); }},
       {"overlaps",
@@ -181,8 +184,22 @@ TEST(Snapshot, RecordsOfOnePublicAddressAreOneNode) {
   EXPECT_EQ(snapshot->NodeOf(0), snapshot->NodeOf(2));
   EXPECT_NE(snapshot->NodeOf(0), snapshot->NodeOf(1));
   EXPECT_EQ(snapshot->FindUnderlay4(base::Load<uint32_t>(Underlay(2, 4).bytes.data())), 0u);
-  EXPECT_EQ(snapshot->FindVtep(VtepMac(3).data()), 1u);
-  EXPECT_EQ(snapshot->FindVtep(VtepMac(9).data()), fwd::kNoPeer);
+  EXPECT_EQ(snapshot->FindVtep(VtepMac(3).data(), net::kEtherTypeIpv4), 1u);
+  EXPECT_EQ(snapshot->FindVtep(VtepMac(9).data(), net::kEtherTypeIpv4), fwd::kNoPeer);
+}
+
+TEST(Snapshot, ADualStackNodeHasOneMacAndAPublicAddressOfEachFamily) {
+  TableBuilder table(1);
+  table.AddPeer(2, 4, 4);
+  table.AddPeer(3, 6, 6);
+  table.AddPeer(2, 6, 6);
+  const auto snapshot = table.Build({});
+  EXPECT_EQ(snapshot->FindVtep(VtepMac(2).data(), net::kEtherTypeIpv4), 0u);
+  EXPECT_EQ(snapshot->FindVtep(VtepMac(2).data(), net::kEtherTypeIpv6), 2u);
+  EXPECT_EQ(snapshot->FindVtep(VtepMac(3).data(), net::kEtherTypeIpv4), fwd::kNoPeer);
+  EXPECT_EQ(snapshot->peers()[0].inner_mtu, 1450);
+  EXPECT_EQ(snapshot->peers()[2].inner_mtu, 1430);
+  EXPECT_NE(snapshot->NodeOf(0), snapshot->NodeOf(2));
 }
 
 TEST(Publisher, KeepsWhatAWorkerHoldsAndFreesItWhenItMovesOn) {

@@ -4,6 +4,7 @@
 //   p3 - n3 (kernel) -+
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
 import { labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { runningPlane, viewPlane } from "../../src/lab/plane.js";
@@ -82,7 +83,7 @@ test("the lab changes the data plane of running nodes and keeps their leases", {
 
 async function subnetOf(node: LabNode): Promise<NodeSubnet> {
   const subnet = node.kind === "agent" ? await readSubnetFile(labFiles.subnetFile(node)) : null;
-  return subnet ?? { gateway: `10.244.${node.index}.1`, prefixLength: 24, mtu: 1450 };
+  return subnet ?? kernelPeerSubnet(node);
 }
 
 async function addressOf(node: LabNode): Promise<string> {

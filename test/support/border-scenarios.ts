@@ -12,6 +12,7 @@ const OPTIONS: OpenOptions = {
   vni: 0,
   port: 8285,
   overlayDevice: DEVICE,
+  overlayDeviceV6: "",
   underlayDevice: "lo",
   overlayPort: "auto",
   underlayPort: "auto",

@@ -91,6 +91,7 @@ export function openOptions(changes: Partial<OpenOptions> = {}): OpenOptions {
     vni: 1,
     port: 8472,
     overlayDevice: "flannel.1",
+    overlayDeviceV6: "",
     underlayDevice: "eth0",
     overlayPort: "auto",
     underlayPort: "auto",

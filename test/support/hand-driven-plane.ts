@@ -6,7 +6,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseIpv4 } from "../../src/addr/ipv4.js";
 import { parseMac } from "../../src/addr/mac.js";
-import { prefix4 } from "../../src/addr/prefix.js";
+import { parsePrefix4 } from "../../src/addr/prefix.js";
 import type { OpenOptions } from "../../src/dataplane/binding.js";
 import { DataplaneClient } from "../../src/dataplane/client.js";
 import { encodePeerTable } from "../../src/dataplane/codec.js";
@@ -73,6 +73,7 @@ function openOptions(choice: PortChoice): OpenOptions {
     vni: 1,
     port: 8472,
     overlayDevice: KERNEL_PEER_DEVICE,
+    overlayDeviceV6: "",
     underlayDevice: "eth0",
     overlayPort: "auto",
     checksumV4: false,
@@ -96,7 +97,7 @@ async function peerTable(runner: Runner, plan: LabPlan, node: LabNode): Promise<
     peers.push({
       id: other.index,
       leaseKey: other.namespace,
-      prefix: prefix4(parseIpv4(vtep.base)!, vtep.prefixLength),
+      prefix: parsePrefix4(vtep.v4.subnet)!,
       underlay: { family: 4, address: parseIpv4(other.underlay)! },
       vtepMac: parseMac(vtep.mac),
       direct: false,
@@ -107,7 +108,7 @@ async function peerTable(runner: Runner, plan: LabPlan, node: LabNode): Promise<
   const table: PeerTable = {
     version: 1n,
     local: {
-      prefixes: [prefix4(parseIpv4(own.base)!, own.prefixLength)],
+      prefixes: [parsePrefix4(own.v4.subnet)!],
       underlayV4: parseIpv4(node.underlay),
       underlayV6: null,
       underlayMac: await mac(node),

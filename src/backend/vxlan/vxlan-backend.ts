@@ -112,6 +112,7 @@ class VxlanWiring implements Wiring {
       vni: options.vni,
       port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
       overlayDevice: this.devices[0] ?? "",
+      overlayDeviceV6: this.devices[1] ?? "",
       underlayDevice: context.external.name,
       checksumV4: false,
     };
