@@ -25,5 +25,7 @@ module.exports = function launch(args) {
   const root = join(__dirname, "..");
   const main = join(root, "dist", "src", "main.js");
   if (!existsSync(main)) refuse(`${main} is missing; run 'npm run setup' in ${root}`);
+  // Node 22 keeps compiled code on disk; older ones compile what a command needs each time.
+  require("node:module").enableCompileCache?.();
   import(pathToFileURL(main).href).then((program) => program.main(args));
 };

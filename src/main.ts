@@ -1,5 +1,6 @@
 // argv -> program -> exit code; nothing else. The only file that may call process.exit.
 import { run } from "./cli/program.js";
+import { wantsColors } from "./config/terminal.js";
 
 /** Called by bin/ripstop and bin/flanneld with the arguments after the program's name. */
 export async function main(argv: readonly string[]): Promise<void> {
@@ -16,6 +17,9 @@ export async function main(argv: readonly string[]): Promise<void> {
   const exitCode = await run(argv, {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    outBytes: (bytes) => void process.stdout.write(bytes),
+    terminal: process.stdout.isTTY,
+    colors: wantsColors(process.stdout.isTTY),
     signal: stop.signal,
   });
   process.exit(exitCode);

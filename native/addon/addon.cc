@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr uint32_t kBorderVersion = 1;
+constexpr uint32_t kBorderVersion = 2;
 
 Napi::Array CounterLayout(Napi::Env env) {
   const std::vector<std::string>& names = plane::Plane::CounterNames();

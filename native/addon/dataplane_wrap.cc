@@ -11,6 +11,9 @@ Napi::Function DataplaneWrap::Define(Napi::Env env) {
                      {InstanceMethod("apply", &DataplaneWrap::Apply),
                       InstanceMethod("readCounters", &DataplaneWrap::ReadCounters),
                       InstanceMethod("inspect", &DataplaneWrap::Inspect),
+                      InstanceMethod("captureStart", &DataplaneWrap::CaptureStart),
+                      InstanceMethod("captureRead", &DataplaneWrap::CaptureRead),
+                      InstanceMethod("captureStop", &DataplaneWrap::CaptureStop),
                       InstanceMethod("close", &DataplaneWrap::Close)});
 }
 
@@ -104,6 +107,33 @@ Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   object.Set("framesFree", static_cast<double>(seen.frames_free));
   return object;
 }
+
+Napi::Value DataplaneWrap::CaptureStart(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto request = DecodeCapture(info[0]);
+  if (!request.ok()) return ErrorObject(env, request.error());
+  auto status = plane_->CaptureStart(std::move(request).value());
+  if (!status.ok()) return ErrorObject(env, status.error());
+  return env.Null();
+}
+
+Napi::Value DataplaneWrap::CaptureRead(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    Napi::TypeError::New(env, "captureRead() takes a Uint8Array").ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  auto into = info[0].As<Napi::Uint8Array>();
+  const auto captured = plane_->CaptureRead(std::span<uint8_t>(into.Data(), into.ByteLength()));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("bytes", captured.bytes);
+  object.Set("matched", static_cast<double>(captured.matched));
+  object.Set("lost", static_cast<double>(captured.lost));
+  return object;
+}
+
+void DataplaneWrap::CaptureStop(const Napi::CallbackInfo&) { plane_->CaptureStop(); }
 
 void DataplaneWrap::Close(const Napi::CallbackInfo&) { CloseNow(); }
 

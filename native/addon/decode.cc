@@ -1,5 +1,7 @@
 #include "addon/decode.h"
 
+#include <cstring>
+
 namespace addon {
 
 namespace {
@@ -78,6 +80,33 @@ base::Result<engine::Options> DecodeOptions(const Napi::Value& value) {
   if (reader.Number("workers", 16) != 1) reader.Fail("workers", "1 (more are not implemented)");
   if (!reader.failure().empty()) return base::Error{"BAD_OPTION", 0, "open", reader.failure()};
   return options;
+}
+
+base::Result<capture::Request> DecodeCapture(const Napi::Value& value) {
+  if (!value.IsObject())
+    return base::Error{"BAD_OPTION", 0, "captureStart", "captureStart() takes an object"};
+  const Napi::Object object = value.As<Napi::Object>();
+  Reader reader(object);
+  capture::Request request;
+  request.points = reader.Number("points", 7);
+  request.snap_bytes = reader.Number("snapBytes", 1U << 20);
+  std::vector<sock_filter> code;
+  const Napi::Value filter = object.Get("filter");
+  if (!filter.IsTypedArray() ||
+      filter.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+      filter.As<Napi::TypedArray>().ByteLength() % sizeof(sock_filter) != 0) {
+    reader.Fail("filter", "a Uint8Array of 8-byte instructions");
+  } else {
+    const auto bytes = filter.As<Napi::Uint8Array>();
+    code.resize(bytes.ByteLength() / sizeof(sock_filter));
+    if (!code.empty()) std::memcpy(code.data(), bytes.Data(), bytes.ByteLength());
+  }
+  if (!reader.failure().empty())
+    return base::Error{"BAD_OPTION", 0, "captureStart", reader.failure()};
+  auto checked = capture::SocketFilter::Check(code);
+  if (!checked.ok()) return checked.error();
+  request.filter = std::move(checked).value();
+  return request;
 }
 
 }  // namespace addon

@@ -1,5 +1,7 @@
 #include "engine/lane.h"
 
+#include <initializer_list>
+
 #include "path/coalesce.h"
 #include "path/decap.h"
 #include "path/encap.h"
@@ -19,6 +21,37 @@ void DropWithoutTable(pkt::Batch& batch, pkt::LaneCounters& counters) {
   pkt::GiveAll(batch);
 }
 
+using capture::Direction;
+using capture::Point;
+
+struct DropCounts {
+  uint64_t of[pkt::kDropReasons] = {};
+  explicit DropCounts(std::initializer_list<const pkt::LaneCounters*> all) {
+    for (const pkt::LaneCounters* counters : all)
+      for (uint32_t i = 0; i < pkt::kDropReasons; ++i) of[i] += counters->drops[i].Read();
+  }
+};
+
+// While dropped packets are captured, every packet goes alone: a counter that grew says that this
+// one ended and why, wherever on its way that was. So the path itself knows nothing of captures.
+template <typename Carry>
+void CarryWatched(capture::Tap& tap, pkt::Batch& batch,
+                  std::initializer_list<const pkt::LaneCounters*> counters, Carry carry) {
+  pkt::Batch all = batch;
+  batch.Clear();
+  for (pkt::Packet* packet : all) {
+    tap.session()->Remember(*packet);
+    const DropCounts before(counters);
+    batch.Push(packet);
+    carry(batch);
+    const DropCounts after(counters);
+    for (uint32_t i = 0; i < pkt::kDropReasons; ++i) {
+      if (after.of[i] == before.of[i]) continue;
+      tap.session()->AddRemembered(Direction::kIn, static_cast<uint8_t>(i), tap.now_ns());
+    }
+  }
+}
+
 // A port that cannot send an encapsulated super-packet does not receive one either.
 bool MustCoalesce(const port::Port& underlay, const port::Port& overlay) {
   return overlay.capabilities().super_packets && !underlay.capabilities().tunnel_super_packets;
@@ -26,12 +59,14 @@ bool MustCoalesce(const port::Port& underlay, const port::Port& overlay) {
 
 }  // namespace
 
-EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments)
+EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
+                     capture::Tap& tap)
     : overlay_(overlay),
       segments_(segments),
-      forward_drain_(underlay, segments, counters_, false),
-      reply_drain_(overlay, segments, answers_, true),
-      punt_drain_(overlay, segments, answers_, true) {}
+      tap_(tap),
+      forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay),
+      reply_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
+      punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay) {}
 
 uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
   const uint32_t received = overlay_.Receive(batch_, counters_);
@@ -41,12 +76,23 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
     DropWithoutTable(batch_, counters_);
     return received;
   }
-  path::Encap(path::Context{*table, counters_, now_ns, limiter_, segments_}, batch_, forward_,
-              reply_, punt_);
+  if (tap_.on(Point::kOverlay)) [[unlikely]]
+    tap_.Record(batch_, Point::kOverlay, Direction::kIn);
+  if (tap_.on(Point::kDrop)) [[unlikely]] {
+    CarryWatched(tap_, batch_, {&counters_, &answers_},
+                 [&](pkt::Batch& one) { Carry(one, *table, now_ns); });
+  } else {
+    Carry(batch_, *table, now_ns);
+  }
+  return received;
+}
+
+void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
+  path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_}, batch, forward_, reply_,
+              punt_);
   forward_.Flush();
   reply_.Flush();
   punt_.Flush();
-  return received;
 }
 
 void CoalesceDrain::Take(pkt::Batch& batch) {
@@ -55,10 +101,11 @@ void CoalesceDrain::Take(pkt::Batch& batch) {
 }
 
 DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments,
-                     pkt::FramePool& big)
+                     pkt::FramePool& big, capture::Tap& tap)
     : underlay_(underlay),
       segments_(segments),
-      deliver_drain_(overlay, segments, counters_, false),
+      tap_(tap),
+      deliver_drain_(overlay, segments, counters_, false, tap, Point::kOverlay),
       coalesce_drain_(deliver_drain_, big, counters_),
       deliver_(MustCoalesce(underlay, overlay) ? static_cast<pkt::Drain&>(coalesce_drain_)
                                                : deliver_drain_) {}
@@ -71,9 +118,19 @@ uint32_t DecapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
     DropWithoutTable(batch_, counters_);
     return received;
   }
-  path::Decap(path::Context{*table, counters_, now_ns, limiter_, segments_}, batch_, deliver_);
-  deliver_.Flush();
+  if (tap_.on(Point::kUnderlay)) [[unlikely]]
+    tap_.Record(batch_, Point::kUnderlay, Direction::kIn);
+  if (tap_.on(Point::kDrop)) [[unlikely]] {
+    CarryWatched(tap_, batch_, {&counters_}, [&](pkt::Batch& one) { Carry(one, *table, now_ns); });
+  } else {
+    Carry(batch_, *table, now_ns);
+  }
   return received;
+}
+
+void DecapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
+  path::Decap(path::Context{table, counters_, now_ns, limiter_, segments_}, batch, deliver_);
+  deliver_.Flush();
 }
 
 }  // namespace engine

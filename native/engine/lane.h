@@ -3,6 +3,7 @@
 // end.
 #pragma once
 
+#include "capture/tap.h"
 #include "engine/port_drain.h"
 #include "path/context.h"
 #include "path/reply_limiter.h"
@@ -16,15 +17,18 @@ namespace engine {
 // Overlay -> underlay. Replies and punts go back to the overlay port, counted in `answers`.
 class EncapLane {
  public:
-  EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments);
+  EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments, capture::Tap& tap);
   // One burst; returns the frames received.
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
   const pkt::LaneCounters& answers() const { return answers_; }
 
  private:
+  void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns);
+
   port::Port& overlay_;
   pkt::FramePool& segments_;
+  capture::Tap& tap_;
   pkt::LaneCounters counters_;
   pkt::LaneCounters answers_;
   path::ReplyLimiter limiter_;
@@ -55,13 +59,16 @@ class CoalesceDrain final : public pkt::Drain {
 class DecapLane {
  public:
   DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments,
-            pkt::FramePool& big);
+            pkt::FramePool& big, capture::Tap& tap);
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
 
  private:
+  void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns);
+
   port::Port& underlay_;
   pkt::FramePool& segments_;
+  capture::Tap& tap_;
   pkt::LaneCounters counters_;
   path::ReplyLimiter limiter_;
   PortDrain deliver_drain_;

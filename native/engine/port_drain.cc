@@ -5,10 +5,12 @@
 namespace engine {
 
 PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters,
-                     bool received)
+                     bool received, capture::Tap& tap, capture::Point point)
     : segments_(port.transmit_pool() != nullptr ? *port.transmit_pool() : segments),
       counters_(counters),
       can_(port.capabilities()),
+      tap_(tap),
+      point_(point),
       received_(received),
       takes_everything_(can_.super_packets && can_.tunnel_super_packets && can_.partial_checksum &&
                         can_.tunnel_partial_checksum),
@@ -25,6 +27,8 @@ bool PortDrain::MustFillChecksum(const pkt::Packet& packet) const {
 }
 
 void PortDrain::Take(pkt::Batch& batch) {
+  if (tap_.on(point_)) [[unlikely]]
+    tap_.Record(batch, point_, capture::Direction::kOut);
   if (received_) {
     for (const pkt::Packet* packet : batch) {
       counters_.rx_packets.Add(packet->segments);

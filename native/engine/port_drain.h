@@ -2,6 +2,7 @@
 // transmits them in order. Owner: a lane; its worker's thread only.
 #pragma once
 
+#include "capture/tap.h"
 #include "pkt/batch.h"
 #include "pkt/counters.h"
 #include "pkt/frame_pool.h"
@@ -14,7 +15,9 @@ class PortDrain final : public pkt::Drain {
   // `segments`: where cut segments go unless the port has a pool of its own.
   // `received`: packets pushed here count as rx_* of `counters` too (for lanes whose packets were
   // not received from a port, so that the accounting law holds for them).
-  PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received);
+  // `tap`, `point`: where a capture sees what leaves here.
+  PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received,
+            capture::Tap& tap, capture::Point point);
   void Take(pkt::Batch& batch) override;
 
  private:
@@ -35,6 +38,8 @@ class PortDrain final : public pkt::Drain {
   pkt::FramePool& segments_;
   pkt::LaneCounters& counters_;
   port::Capabilities can_;
+  capture::Tap& tap_;
+  capture::Point point_;
   bool received_;
   bool takes_everything_;
   Transmit transmit_;

@@ -57,8 +57,8 @@ Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& un
       publisher_(publisher),
       segments_(std::move(segments)),
       big_(std::move(big)),
-      encap_(overlay, underlay, *segments_),
-      decap_(underlay, overlay, *segments_, *big_),
+      encap_(overlay, underlay, *segments_, tap_),
+      decap_(underlay, overlay, *segments_, *big_, tap_),
       wake_(std::move(wake)) {
   Beat();  // Steering may be attached before the thread has had its first turn.
 }
@@ -92,6 +92,7 @@ void Worker::Loop() {
   while (!stopping_.load(std::memory_order_acquire)) {
     const uint64_t now = Beat();
     const fwd::Snapshot* table = publisher_.Adopt(options_.index);
+    tap_.Adopt(now);
     const uint32_t moved = encap_.Run(table, now) + decap_.Run(table, now);
     overlay_.Flush();
     underlay_.Flush();

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "capture/tap.h"
 #include "engine/lane.h"
 #include "fwd/publisher.h"
 #include "pkt/frame_pool.h"
@@ -37,6 +38,7 @@ class Worker {
 
   const EncapLane& encap() const { return encap_; }
   const DecapLane& decap() const { return decap_; }
+  capture::Tap& tap() { return tap_; }
   uint64_t heartbeat_ns() const { return beat_ns_.load(std::memory_order_relaxed); }
   // Frames of the worker's own pool, as of its last round (any thread).
   uint32_t frames_total() const { return segments_->frames(); }
@@ -56,6 +58,7 @@ class Worker {
   fwd::Publisher& publisher_;
   std::unique_ptr<pkt::FramePool> segments_;  // Frames that segmentation and fragmentation fill.
   std::unique_ptr<pkt::FramePool> big_;       // Frames that coalescing fills.
+  capture::Tap tap_;
   EncapLane encap_;
   DecapLane decap_;
   base::UniqueFd wake_;  // eventfd: Stop interrupts Sleep.

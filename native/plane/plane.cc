@@ -172,6 +172,25 @@ Inspection Plane::Inspect() const {
   return seen;
 }
 
+base::Status Plane::CaptureStart(capture::Request request) {
+  if (closed_)
+    return base::Error{"PLANE_CLOSED", 0, "captureStart",
+                       "the data plane is closed; open a new one"};
+  worker_->tap().Start(std::make_unique<capture::Session>(std::move(request), 0));
+  return base::Ok();
+}
+
+Plane::Captured Plane::CaptureRead(std::span<uint8_t> into) {
+  capture::Session* session = worker_ != nullptr ? worker_->tap().running() : nullptr;
+  if (session == nullptr) return {0, 0, 0};
+  const uint32_t bytes = session->Read(into);
+  return {bytes, session->matched(), session->lost()};
+}
+
+void Plane::CaptureStop() {
+  if (worker_ != nullptr) worker_->tap().Stop();
+}
+
 void Plane::Close() {
   if (closed_) return;
   closed_ = true;

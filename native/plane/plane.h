@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "capture/session.h"
 #include "engine/options.h"
 #include "engine/worker.h"
 #include "fwd/publisher.h"
@@ -58,6 +59,15 @@ class Plane {
   static const std::vector<std::string>& CounterNames();
   void ReadCounters(std::span<uint64_t> into) const;
   Inspection Inspect() const;
+  // Copies of packets for somebody who looks; at most one capture at a time, the last asked for.
+  base::Status CaptureStart(capture::Request request);
+  struct Captured {
+    uint32_t bytes;    // Whole records (capture/session.h) now in `into`.
+    uint64_t matched;  // Packets that the filter let through since the start.
+    uint64_t lost;     // Of those, the ones that found the ring full.
+  };
+  Captured CaptureRead(std::span<uint8_t> into);
+  void CaptureStop();
   // Idempotent. Steering goes first, so that from that moment packets take the kernel path.
   void Close();
 

@@ -2,15 +2,15 @@
 // `ripstop status`. Needs no running agent; every question has a deadline, and silence is an answer.
 import { once } from "node:events";
 import { connect } from "node:net";
-import { setTimeout } from "node:timers/promises";
-import { DataplaneClient } from "../dataplane/client.js";
 import type { Inspection } from "../dataplane/binding.js";
 import type { Counters } from "../dataplane/counters.js";
+import { glance } from "../dataplane/glance.js";
 import { pidPathOf } from "../dataplane/socket-path.js";
 import { RipstopError } from "../lib/errors.js";
 import { isStopped, readPidFile } from "../lib/process-identity.js";
 import type { RunPaths } from "./run-dir.js";
-import { type AgentStatus, agentStatusSchema, type Condition } from "./status.js";
+import { ripstopVersion } from "../lib/version.js";
+import type { AgentStatus, Condition } from "./status.js";
 
 /** The agent answers from memory; a machine under load is given time. */
 const AGENT_DEADLINE_MS = 1_000;
@@ -67,7 +67,7 @@ async function askAgent(path: string): Promise<AgentStatus | string> {
     const chunks: Buffer[] = [];
     for await (const chunk of socket) chunks.push(chunk as Buffer);
     signal.removeEventListener("abort", abort);
-    return agentStatusSchema.parse(JSON.parse(Buffer.concat(chunks).toString("utf8")));
+    return await readAgentStatus(JSON.parse(Buffer.concat(chunks).toString("utf8")));
   } catch {
     return `the agent at ${path} does not answer in a form this version knows`;
   } finally {
@@ -75,38 +75,33 @@ async function askAgent(path: string): Promise<AgentStatus | string> {
   }
 }
 
+/** An agent of our own version answers in our own shape; any other is checked, with a library that takes long to load. */
+async function readAgentStatus(answer: unknown): Promise<AgentStatus> {
+  if ((answer as Partial<AgentStatus> | null)?.version === ripstopVersion()) return answer as AgentStatus;
+  const { agentStatusSchema } = await import("./status.js");
+  return agentStatusSchema.parse(answer);
+}
+
 async function askDataplane(path: string): Promise<DataplaneStatus> {
-  const client = await DataplaneClient.connect(path, { deadlineMs: DATAPLANE_DEADLINE_MS }).catch(() => null);
-  if (client === null) return { state: "absent", ...NOTHING };
+  const patience = new AbortController();
+  const end = setTimeout(() => patience.abort(), DATAPLANE_DEADLINE_MS);
+  const stopped = setTimeout(() => {
+    if (isHalted(path)) patience.abort();
+  }, DATAPLANE_PATIENCE_MS);
   try {
-    return await Promise.race([question(client), stopped(path)]);
-  } catch {
-    return { state: "silent", ...NOTHING };
+    const seen = await glance(path, patience.signal);
+    return { state: seen.inspection === null ? "closed" : "running", ...seen };
+  } catch (error) {
+    const absent = error instanceof RipstopError && error.code === "DATAPLANE_ABSENT";
+    return { state: absent ? "absent" : "silent", ...NOTHING };
   } finally {
-    client.disconnect();
+    clearTimeout(end);
+    clearTimeout(stopped);
   }
 }
 
-async function question(client: DataplaneClient): Promise<DataplaneStatus> {
-  // All at once: one deadline, not three.
-  const [{ pid, version }, inspection, counters] = await Promise.all([
-    client.hello("observe"),
-    client.inspect().catch(unlessClosed),
-    client.counters().catch(unlessClosed),
-  ]);
-  return { state: inspection === null ? "closed" : "running", pid, version, inspection, counters };
-}
-
-/** Rejects when patience has run out and the process is stopped (SIGSTOP, a debugger); else never settles. */
-async function stopped(path: string): Promise<never> {
-  await setTimeout(DATAPLANE_PATIENCE_MS, undefined, { ref: false });
+/** By SIGSTOP or a debugger: no use in waiting. */
+function isHalted(path: string): boolean {
   const identity = readPidFile(pidPathOf(path));
-  if (identity !== null && isStopped(identity))
-    throw new RipstopError("DATAPLANE_SILENT", "the data-plane process is stopped");
-  return new Promise(() => {});
-}
-
-function unlessClosed(error: unknown): null {
-  if (error instanceof RipstopError && error.code === "NOT_OPEN") return null;
-  throw error;
+  return identity !== null && isStopped(identity);
 }

@@ -5,6 +5,11 @@ import type { Command } from "commander";
 export interface CommandContext {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Standard output for what is not text. */
+  readonly outBytes: (bytes: Uint8Array) => void;
+  /** Whether standard output is a terminal, and its colours are wanted (NO_COLOR is not set). */
+  readonly terminal: boolean;
+  readonly colors: boolean;
   /** Aborted by the first SIGINT or SIGTERM; long commands end in order when it is. */
   readonly signal: AbortSignal;
 }
@@ -12,7 +17,7 @@ export interface CommandContext {
 /** A command with commander's options: `register` adds it to the program. Its action may return an exit code. */
 export interface OptionsCommand {
   readonly kind: "options";
-  register(program: Command, context: CommandContext, finish: (exitCode: number) => void): void;
+  register(program: Command, context: CommandContext, finish: (exitCode: number) => void): void | Promise<void>;
 }
 
 /** A command that reads its arguments itself (Go-style flags): it gets them untouched and answers with an exit code. */
@@ -25,4 +30,15 @@ export interface RawCommand {
   run(args: readonly string[], context: CommandContext): Promise<number>;
 }
 
-export type CliCommand = OptionsCommand | RawCommand;
+/** A command whose modules are loaded only when it runs: `ripstop status` must not wait for what `lab` imports. */
+export interface LazyCommand {
+  readonly kind: "lazy";
+  readonly name: string;
+  readonly summary: string;
+  readonly hidden?: boolean;
+  load(): Promise<OptionsCommand | RawCommand>;
+  /** A way without commander, for command lines it understands; null: go the usual way, which also words the errors. */
+  quick?(args: readonly string[], context: CommandContext): Promise<number | null>;
+}
+
+export type CliCommand = OptionsCommand | RawCommand | LazyCommand;

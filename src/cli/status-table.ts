@@ -1,12 +1,22 @@
 // How `ripstop status` looks to people. Pure: status in, text out.
 import type { DataplaneStatus, NodeStatus } from "../agent/node-status.js";
 import type { AgentStatus } from "../agent/status.js";
+import { paint } from "./paint.js";
 import { LANE_NAMES, totalDrops } from "../dataplane/counters.js";
 
 const LABEL_WIDTH = 12;
+const COLOR_OF_CONDITION = {
+  ok: "green",
+  degraded: "yellow",
+  starting: "yellow",
+  stopping: "yellow",
+  down: "red",
+} as const;
 
-export function formatStatus(status: NodeStatus): string {
-  const rows: Array<readonly [label: string, text: string]> = [["node", status.condition]];
+export function formatStatus(status: NodeStatus, colors = false): string {
+  const rows: Array<readonly [label: string, text: string]> = [
+    ["node", colors ? paint(status.condition, COLOR_OF_CONDITION[status.condition]) : status.condition],
+  ];
   for (const reason of status.reasons) rows.push(["", `- ${reason}`]);
   if (status.agent !== null) rows.push(...agentRows(status.agent));
   rows.push(...dataplaneRows(status.dataplane, status.agent));

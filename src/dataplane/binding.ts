@@ -57,12 +57,32 @@ export interface Inspection {
   readonly framesFree: number;
 }
 
+export interface NativeCaptureRequest {
+  /** Bits of capture::Point (native/capture/session.h). */
+  readonly points: number;
+  readonly snapBytes: number;
+  /** struct sock_filter, one after the other; empty: every packet. */
+  readonly filter: Uint8Array;
+}
+
+export interface NativeCaptured {
+  readonly bytes: number;
+  /** Packets that the filter let through since the start, and those of them for which the ring had no room. */
+  readonly matched: number;
+  readonly lost: number;
+}
+
 export interface NativeDataplane {
   /** Adopts a whole table in the flat form of native/fwd/table_format.h. */
   apply(table: Uint8Array): NativeError | null;
   /** Fills `into` (counterLayout.length values, summed over workers). */
   readCounters(into: BigUint64Array): void;
   inspect(): Inspection;
+  /** Begins to copy packets; an earlier capture ends. */
+  captureStart(request: NativeCaptureRequest): NativeError | null;
+  /** Moves whole records (native/capture/session.h) into `into`. */
+  captureRead(into: Uint8Array): NativeCaptured;
+  captureStop(): void;
   /** Idempotent. Steering goes first, so packets take the kernel path from that moment. */
   close(): void;
 }

@@ -5,11 +5,14 @@ import { connect, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import type { z } from "zod";
 import { RipstopError } from "../lib/errors.js";
-import type { Inspection, OpenOptions } from "./binding.js";
+import type { Inspection, NativeCaptureRequest, OpenOptions } from "./binding.js";
 import { type Counters, nameCounters } from "./counters.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import {
   answerSchema,
+  type CaptureRead,
+  captureReadResultSchema,
+  captureStartResultSchema,
   countersResultSchema,
   type HelloResult,
   helloResultSchema,
@@ -25,6 +28,13 @@ const OPEN_DEADLINE_MS = 10_000;
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
+}
+
+export interface CaptureStart {
+  /** What to add to a record's time to get nanoseconds since 1970. */
+  readonly clockOffsetNs: bigint;
+  /** By the number that records carry. */
+  readonly dropReasons: readonly string[];
 }
 
 export interface ClientOptions {
@@ -97,6 +107,22 @@ export class DataplaneClient {
 
   inspect(): Promise<Inspection> {
     return this.#call(inspectionSchema, { method: "inspect" });
+  }
+
+  /** Begins to copy packets; ends with the connection. */
+  async captureStart(request: NativeCaptureRequest): Promise<CaptureStart> {
+    const { points, snapBytes, filter } = request;
+    const { clockOffsetNs, dropReasons } = await this.#call(captureStartResultSchema, {
+      method: "captureStart",
+      points,
+      snapBytes,
+      filter: Buffer.from(filter).toString("base64"),
+    });
+    return { clockOffsetNs: BigInt(clockOffsetNs), dropReasons };
+  }
+
+  captureRead(): Promise<CaptureRead> {
+    return this.#call(captureReadResultSchema, { method: "captureRead" });
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,14 @@
 // Owner of the native object: opens it, hands it whole tables, reads its counters, closes it. Runs on the JavaScript thread
 // of the data-plane process (server.ts) or of an embedding program (the library); packets never come near it.
 import { RipstopError } from "../lib/errors.js";
-import type { Binding, Inspection, NativeDataplane, OpenOptions } from "./binding.js";
+import type {
+  Binding,
+  Inspection,
+  NativeCaptured,
+  NativeCaptureRequest,
+  NativeDataplane,
+  OpenOptions,
+} from "./binding.js";
 import { type Counters, nameCounters } from "./counters.js";
 import { isNativeError, toRipstopError } from "./errors.js";
 import { checkOpenOptions } from "./options.js";
@@ -45,6 +52,19 @@ export class Dataplane {
 
   inspect(): Inspection {
     return this.#opened("inspect").inspect();
+  }
+
+  captureStart(request: NativeCaptureRequest): void {
+    const refused = this.#opened("captureStart").captureStart(request);
+    if (refused !== null) throw toRipstopError(refused);
+  }
+
+  captureRead(into: Uint8Array): NativeCaptured {
+    return this.#opened("captureRead").captureRead(into);
+  }
+
+  captureStop(): void {
+    this.#native?.captureStop();
   }
 
   /** Idempotent. From this moment packets take the kernel path. */

@@ -3,8 +3,9 @@
 // that an older peer would misread needs a new version number.
 import { z } from "zod";
 import { openOptionsSchema, PORT_KINDS } from "./options.js";
+import { PROTOCOL_VERSION } from "./protocol-version.js";
 
-export const PROTOCOL_VERSION = 1;
+export { PROTOCOL_VERSION };
 
 const unsigned = z
   .string()
@@ -30,12 +31,30 @@ export const requestSchema = z.discriminatedUnion("method", [
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("apply"), table: base64 }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("counters") }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("inspect") }),
+  z.strictObject({
+    v: z.literal(PROTOCOL_VERSION),
+    id,
+    method: z.literal("captureStart"),
+    points: z.int().min(1).max(7),
+    snapBytes: z
+      .int()
+      .min(64)
+      .max(1 << 18),
+    filter: base64,
+  }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("captureRead") }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("close") }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("shutdown") }),
 ]);
 export type Request = z.infer<typeof requestSchema>;
 export type Method = Request["method"];
-export const READ_ONLY: ReadonlySet<Method> = new Set<Method>(["hello", "counters", "inspect"]);
+export const READ_ONLY: ReadonlySet<Method> = new Set<Method>([
+  "hello",
+  "counters",
+  "inspect",
+  "captureStart",
+  "captureRead",
+]);
 
 /** What can be said of a request that does not fit: enough to answer it. */
 export const envelopeSchema = z.object({ v: z.unknown(), id: id.catch(0) });
@@ -67,6 +86,19 @@ export type HelloResult = z.infer<typeof helloResultSchema>;
 export const countersResultSchema = z
   .object({ layout: z.array(z.string()), values: z.array(unsigned) })
   .refine(({ layout, values }) => layout.length === values.length);
+
+export const captureStartResultSchema = z.object({
+  /** What to add to a record's time to get nanoseconds since 1970. */
+  clockOffsetNs: z.string().regex(/^-?\d{1,20}$/),
+  /** By the number that records carry. */
+  dropReasons: z.array(z.string()),
+});
+export const captureReadResultSchema = z.object({
+  records: base64,
+  matched: z.int(),
+  lost: z.int(),
+});
+export type CaptureRead = z.infer<typeof captureReadResultSchema>;
 
 const portReportSchema = z.object({
   side: z.enum(["overlay", "underlay"]),

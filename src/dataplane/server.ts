@@ -5,6 +5,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { Binding } from "./binding.js";
+import { CaptureSession } from "./capture-session.js";
 import { Dataplane } from "./dataplane.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import {
@@ -34,6 +35,7 @@ export class DataplaneServer {
   readonly #events: ServerEvents;
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
+  readonly #capture = new CaptureSession();
   #control: Socket | null = null;
   #binding: Binding | null = null;
   #dataplane: Dataplane | null = null;
@@ -134,6 +136,10 @@ export class DataplaneServer {
         return { layout: this.#binding?.counterLayout ?? [], values: [...this.#opened().rawCounters()] };
       case "inspect":
         return this.#opened().inspect();
+      case "captureStart":
+        return this.#capture.start(socket, this.#opened(), this.#binding as Binding, request);
+      case "captureRead":
+        return this.#capture.read(socket, this.#opened());
       case "close":
       case "shutdown":
         this.#closeDataplane();

@@ -1,10 +1,11 @@
 // Which process a number means: a pid is reused, a pid with its start time is not. Reads /proc; nothing else.
 import { readFileSync } from "node:fs";
-import { z } from "zod";
 
-const identitySchema = z.object({ pid: z.int().positive(), startTicks: z.string().regex(/^\d+$/) });
-/** `startTicks` is field 22 of /proc/PID/stat: clock ticks since boot. */
-export type ProcessIdentity = z.infer<typeof identitySchema>;
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: clock ticks since boot. */
+  readonly startTicks: string;
+}
 
 /** Null when there is no such process, or only its zombie. */
 export function identifyProcess(pid: number): ProcessIdentity | null {
@@ -49,9 +50,17 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals)
 /** What a pid file says; null when it is absent or unreadable, or its process has gone. */
 export function readPidFile(path: string): ProcessIdentity | null {
   try {
-    const identity = identitySchema.parse(JSON.parse(readFileSync(path, "utf8")));
-    return isRunning(identity) ? identity : null;
+    const identity = parseIdentity(JSON.parse(readFileSync(path, "utf8")));
+    return identity !== null && isRunning(identity) ? identity : null;
   } catch {
     return null;
   }
+}
+
+/** By hand: `ripstop status` reads one, and a schema library would cost it more time than everything else. */
+function parseIdentity(value: unknown): ProcessIdentity | null {
+  const { pid, startTicks } = (value ?? {}) as Partial<Record<keyof ProcessIdentity, unknown>>;
+  const valid =
+    Number.isSafeInteger(pid) && Number(pid) > 0 && typeof startTicks === "string" && /^\d+$/.test(startTicks);
+  return valid ? { pid: Number(pid), startTicks } : null;
 }

@@ -1,7 +1,14 @@
 // A native addon without the native part: it carries no packet, but it keeps the border's promises (errors as values, close
 // idempotent, use after close is a bug) so that everything above binding.ts can be tested without root.
 import assert from "node:assert/strict";
-import type { Binding, Inspection, NativeDataplane, NativeError, OpenOptions } from "../../src/dataplane/binding.js";
+import type {
+  Binding,
+  Inspection,
+  NativeCaptured,
+  NativeDataplane,
+  NativeError,
+  OpenOptions,
+} from "../../src/dataplane/binding.js";
 
 const LANE = [
   "rx_packets",
@@ -26,6 +33,7 @@ export class FakeNative implements NativeDataplane {
   readonly tables: Uint8Array[] = [];
   refuse: NativeError | null = null;
   closed = 0;
+  captures = 0;
 
   constructor(options: OpenOptions) {
     this.options = options;
@@ -58,13 +66,27 @@ export class FakeNative implements NativeDataplane {
     };
   }
 
+  captureStart(): NativeError | null {
+    this.captures++;
+    return null;
+  }
+
+  captureRead(into: Uint8Array): NativeCaptured {
+    into.fill(7, 0, 40);
+    return { bytes: 40, matched: 2, lost: 1 };
+  }
+
+  captureStop(): void {
+    this.captures--;
+  }
+
   close(): void {
     this.closed++;
   }
 }
 
 export class FakeBinding implements Binding {
-  readonly borderVersion = 1;
+  readonly borderVersion = 2;
   readonly counterLayout = ["encap", "decap", "answer"].flatMap((lane) => [
     ...LANE.map((name) => `${lane}.${name}`),
     ...DROPS.map(({ label }) => `${lane}.drop.${label}`),

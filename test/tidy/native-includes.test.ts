@@ -16,11 +16,12 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   xdp: ["base", "net", "pkt", "bpf"],
   steer: ["base", "fwd", "bpf", "netlink"],
   netlink: ["base", "net"],
-  engine: ["base", "net", "fwd", "pkt", "path", "port"],
-  plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine"],
+  capture: ["base", "pkt"],
+  engine: ["base", "net", "fwd", "pkt", "path", "port", "capture"],
+  plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture"],
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
-  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane"],
+  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture"],
 };
 
 /** Folders that decide without asking the kernel, a clock or another thread. */

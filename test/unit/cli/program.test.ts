@@ -15,6 +15,9 @@ function harness() {
     err: (text: string) => {
       written.err += text;
     },
+    outBytes: () => undefined,
+    terminal: false,
+    colors: false,
     signal: stop.signal,
   };
   return { written, stop, context };

@@ -1,0 +1,50 @@
+// Every command: name, one line for the help, and where its code is. Imports nothing of it: to add a command, add an entry.
+import type { LazyCommand } from "./command.js";
+
+/** In the order in which the help lists them; bin/flanneld runs "flanneld". */
+export const commands: readonly LazyCommand[] = [
+  {
+    kind: "lazy",
+    name: "agent",
+    summary: "join this node to the overlay network (takes flanneld's flags)",
+    load: async () => (await import("./agent.js")).agentCommand,
+  },
+  {
+    kind: "lazy",
+    name: "flanneld",
+    summary: "the agent with flanneld's manners and exit codes",
+    hidden: true,
+    load: async () => (await import("./agent.js")).flanneldCommand,
+  },
+  {
+    kind: "lazy",
+    name: "dataplane",
+    summary: "host the native data plane behind a Unix socket (started by the agent)",
+    load: async () => (await import("./dataplane.js")).dataplaneCommand,
+  },
+  {
+    kind: "lazy",
+    name: "status",
+    summary: "how this node's agent and data plane are (exit code: 0 ok, 1 degraded, 2 down)",
+    load: async () => (await import("./status.js")).statusCommand,
+    quick: async (args, context) => (await import("./status.js")).quickStatus(args, context),
+  },
+  {
+    kind: "lazy",
+    name: "capture",
+    summary: "show packets that the data plane receives, sends or drops (tcpdump does not see them all)",
+    load: async () => (await import("./capture.js")).captureCommand,
+  },
+  {
+    kind: "lazy",
+    name: "cleanup",
+    summary: "remove from this host what Ripstop made: device, routes, data plane, files",
+    load: async () => (await import("./cleanup.js")).cleanupCommand,
+  },
+  {
+    kind: "lazy",
+    name: "lab",
+    summary: "Virtual clusters in network namespaces on this machine.",
+    load: async () => (await import("./lab.js")).labCommand,
+  },
+];

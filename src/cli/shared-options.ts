@@ -1,0 +1,25 @@
+// Options that several commands have, worded once.
+import { InvalidArgumentError, Option } from "commander";
+
+export const RUN_DIR = "/run/ripstop";
+const WATCH_SECONDS = 2;
+
+export function runDirOption(): Option {
+  return new Option("--run-dir <directory>", "run directory of the agent").default(RUN_DIR);
+}
+
+export function outputOption(): Option {
+  return new Option("-o, --output <format>", "table for people, json for programs")
+    .choices(["table", "json"])
+    .default("table");
+}
+
+export function watchOption(): Option {
+  return new Option("-w, --watch [seconds]", "show it again and again").preset(WATCH_SECONDS).argParser(parseSeconds);
+}
+
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds >= 0.1 && seconds <= 86_400)) throw new InvalidArgumentError("It must be 0.1 to 86400 seconds.");
+  return seconds;
+}
