@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "addon/dataplane_wrap.h"
+#include "addon/exchange_wrap.h"
 #include "addon/netlink_wrap.h"
 #include "addon/state.h"
 #include "pkt/drop_reason.h"
@@ -33,12 +34,14 @@ Napi::Array DropReasons(Napi::Env env) {
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* state = new addon::State();  // Node deletes it with the environment.
   state->dataplane = Napi::Persistent(addon::DataplaneWrap::Define(env));
+  state->exchange = Napi::Persistent(addon::ExchangeWrap::Define(env));
   env.SetInstanceData(state);
   exports.Set("borderVersion", kBorderVersion);
   exports.Set("counterLayout", CounterLayout(env));
   exports.Set("dropReasons", DropReasons(env));
   exports.Set("open", Napi::Function::New(env, addon::DataplaneWrap::Open, "open"));
   addon::RegisterNetlink(env, exports);
+  addon::ExchangeWrap::Register(env, exports);
   return exports;
 }
 

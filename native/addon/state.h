@@ -8,6 +8,7 @@ namespace addon {
 
 struct State {
   Napi::FunctionReference dataplane;
+  Napi::FunctionReference exchange;
 };
 
 }  // namespace addon

@@ -24,12 +24,14 @@ base::Result<std::unique_ptr<FramePool>> FramePool::Create(uint32_t frames, uint
         "FRAME_POOL_MEMORY", "mmap",
         std::to_string(bytes) + " bytes for packet frames; lower the frame count");
   }
-  return std::unique_ptr<FramePool>(
-      new FramePool(static_cast<uint8_t*>(memory), bytes, frames, frame_bytes));
+  std::shared_ptr<void> mapping(memory, [bytes](void* mapped) { munmap(mapped, bytes); });
+  return std::unique_ptr<FramePool>(new FramePool(std::move(mapping), bytes, frames, frame_bytes));
 }
 
-FramePool::FramePool(uint8_t* memory, uint64_t memory_bytes, uint32_t frames, uint32_t frame_bytes)
-    : memory_(memory),
+FramePool::FramePool(std::shared_ptr<void> mapping, uint64_t memory_bytes, uint32_t frames,
+                     uint32_t frame_bytes)
+    : mapping_(std::move(mapping)),
+      memory_(static_cast<uint8_t*>(mapping_.get())),
       memory_bytes_(memory_bytes),
       frames_(frames),
       frame_bytes_(frame_bytes),
@@ -46,8 +48,6 @@ FramePool::FramePool(uint8_t* memory, uint64_t memory_bytes, uint32_t frames, ui
                     i);  // Low frames first: pages that were never needed stay untouched.
   }
 }
-
-FramePool::~FramePool() { munmap(memory_, memory_bytes_); }
 
 Packet* FramePool::Take() {
   if (free_.empty()) return nullptr;

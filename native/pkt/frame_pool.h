@@ -18,7 +18,7 @@ class FramePool {
   // frame_bytes is rounded up to a page (XDP wants power-of-two chunks of 2048 or 4096: pass that
   // exactly).
   static base::Result<std::unique_ptr<FramePool>> Create(uint32_t frames, uint32_t frame_bytes);
-  ~FramePool();
+  ~FramePool() = default;
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
 
@@ -29,14 +29,18 @@ class FramePool {
   Packet* At(uint32_t index) { return &packets_[index]; }
 
   uint8_t* memory() const { return memory_; }
+  // Keeps the mapping, and nothing else of the pool, for as long as somebody may look at it.
+  std::shared_ptr<void> hold_memory() const { return mapping_; }
   uint64_t memory_bytes() const { return memory_bytes_; }
   uint32_t frame_bytes() const { return frame_bytes_; }
   uint32_t frames() const { return frames_; }
   uint32_t available() const { return static_cast<uint32_t>(free_.size()); }
 
  private:
-  FramePool(uint8_t* memory, uint64_t memory_bytes, uint32_t frames, uint32_t frame_bytes);
+  FramePool(std::shared_ptr<void> mapping, uint64_t memory_bytes, uint32_t frames,
+            uint32_t frame_bytes);
 
+  std::shared_ptr<void> mapping_;
   uint8_t* memory_;
   uint64_t memory_bytes_;
   uint32_t frames_;

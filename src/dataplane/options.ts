@@ -11,7 +11,7 @@ const BUSY_POLL_MAX_US = 10_000;
 const DEVICE_NAME_MAX = 15;
 
 const portChoice = z.enum(["auto", ...PORT_KINDS], { error: `must be auto or one of ${PORT_KINDS.join(", ")}` });
-const deviceName = z
+export const deviceName = z
   .string()
   .max(DEVICE_NAME_MAX, `is longer than the kernel's ${DEVICE_NAME_MAX} characters`)
   .regex(/^[^\s/]*$/, "is not a network device name");
@@ -34,7 +34,7 @@ export const openOptionsSchema = z.strictObject({
 /** Rejects with OPEN_OPTIONS_INVALID, naming the first wrong field, its value and what it must be. */
 export function checkOpenOptions(given: unknown): OpenOptions {
   const parsed = openOptionsSchema.safeParse(given);
-  if (!parsed.success) throw invalid(parsed.error, given);
+  if (!parsed.success) throw invalidOptions("OPEN_OPTIONS_INVALID", "data-plane", parsed.error, given);
   const options = parsed.data;
   if (options.encapsulation === "vxlan" && options.overlayDevice === "") {
     throw invalidField(
@@ -56,21 +56,20 @@ function canonical(options: OpenOptions): string {
   return JSON.stringify(entries.sort(([left], [right]) => (left < right ? -1 : 1)));
 }
 
-function invalid(error: z.ZodError, given: unknown): RipstopError {
+/** The first complaint of a schema as an error that names field, value and remedy. `whose` is the kind of options. */
+export function invalidOptions(code: string, whose: string, error: z.ZodError, given: unknown): RipstopError {
   const issue = error.issues[0];
   const field = issue?.path.join(".") ?? "";
   let value: unknown = given;
   for (const step of issue?.path ?? []) value = (value as Record<PropertyKey, unknown> | undefined)?.[step];
-  return invalidField(field, value, issue?.message ?? "is invalid");
+  return new RipstopError(code, describe(whose, field, value, issue?.message ?? "is invalid"), { op: "open" });
 }
 
 function invalidField(field: string, value: unknown, remedy: string): RipstopError {
+  return new RipstopError("OPEN_OPTIONS_INVALID", describe("data-plane", field, value, remedy), { op: "open" });
+}
+
+function describe(whose: string, field: string, value: unknown, remedy: string): string {
   const shown = value === undefined ? "missing" : (JSON.stringify(value) ?? String(value)).slice(0, 80);
-  return new RipstopError(
-    "OPEN_OPTIONS_INVALID",
-    `data-plane option ${field === "" ? "object" : field} (${shown}): ${remedy}`,
-    {
-      op: "open",
-    },
-  );
+  return `${whose} option ${field === "" ? "object" : field} (${shown}): ${remedy}`;
 }

@@ -20,6 +20,7 @@ const MUST_NOT_IMPORT: Readonly<Record<string, readonly string[]>> = {
   dataplane: ["agent", "backend", "cli", "lab", "store", "subnet"],
   backend: ["agent", "cli", "lab", "store"],
   agent: ["cli", "lab"],
+  library: ["agent", "cli", "lab", "subnet"],
   observe: ["agent", "backend", "cli", "lab", "store", "subnet"],
 };
 /** Who may start other programs, and which. A folder ends with a slash. */

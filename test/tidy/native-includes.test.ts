@@ -21,7 +21,8 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture"],
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
-  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture"],
+  library: ["base", "net", "fwd", "pkt", "path", "port", "engine"],
+  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library"],
 };
 
 /** Folders that decide without asking the kernel, a clock or another thread. */

@@ -1,0 +1,32 @@
+// The native addon, loaded when the library first needs it: importing Ripstop needs neither root nor the addon.
+import { nativePath } from "../config/native-path.js";
+import type { Binding } from "../dataplane/binding.js";
+import { loadNative } from "../dataplane/native.js";
+import { RipstopError } from "../lib/errors.js";
+import type { PortBinding } from "./port-binding.js";
+
+export type LibraryBinding = Binding & PortBinding;
+
+let loaded: LibraryBinding | null = null;
+
+/** Throws NATIVE_LOAD_FAILED or NATIVE_BORDER_MISMATCH. */
+export function addon(): LibraryBinding {
+  loaded ??= load();
+  return loaded;
+}
+
+/** Whether the addon can be loaded here, and if not, why. Opens nothing. */
+export function isSupported(): { readonly supported: true } | { readonly supported: false; readonly reason: string } {
+  try {
+    addon();
+    return { supported: true };
+  } catch (error) {
+    return { supported: false, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function load(): LibraryBinding {
+  const binding = loadNative({ path: nativePath() }) as Partial<LibraryBinding> & Binding;
+  if (typeof binding.openPort === "function") return binding as LibraryBinding;
+  throw new RipstopError("NATIVE_BORDER_MISMATCH", "the native addon lacks openPort; rebuild it with `npm run build`");
+}
