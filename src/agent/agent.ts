@@ -15,6 +15,7 @@ import { ConfigFollower } from "./config-follower.js";
 import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
+import { followNodeAddresses, NodeStandings, withNodeAddresses } from "./node-assignment.js";
 import { tellRuntime, tellSubnet } from "./node-files.js";
 import type { AgentParts } from "./parts.js";
 import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
@@ -46,6 +47,7 @@ export class Agent {
   readonly #paths: RunPaths;
   readonly #board: StatusBoard;
   readonly #snapshotPath: string;
+  readonly #standings: NodeStandings;
   #peers: ReadonlyMap<string, Lease> = new Map();
 
   constructor(options: AgentOptions, parts: AgentParts, paths: RunPaths, board: StatusBoard) {
@@ -54,24 +56,31 @@ export class Agent {
     this.#paths = paths;
     this.#board = board;
     this.#snapshotPath = snapshotPath(options.stateDir);
+    this.#standings = new NodeStandings(parts);
   }
 
   /** Rejects when the start fails; resolves when the signal has ended it. */
   async run(signal: AbortSignal): Promise<void> {
     const { logger } = this.#parts;
     const undo = new Teardown();
+    const over = new AbortController();
+    const standings = this.#standings.run(AbortSignal.any([signal, over.signal]));
     let started: Started;
     try {
       started = await this.#start(undo, signal);
     } catch (error) {
       await undo.run((failure) => logger.error("cannot undo a part of the failed start", { error: failure }));
+      over.abort();
+      await standings;
       throw error;
     }
     undo.keep();
     this.#board.ready();
     await tellRuntime(started.given, started.session, started.lease);
+    this.#standings.up();
     logger.info("ready", { lease: started.lease.key, mode: started.given.choice.mode });
     await this.#serve(started, signal);
+    await standings;
     logger.info("stopped; the overlay goes on without the agent");
   }
 
@@ -84,7 +93,10 @@ export class Agent {
     for (const warning of network.warnings) parts.logger.warn("network configuration", { reason: warning });
     const choice = chooseDataPlane(this.#options.dataPlane, network.dataPlane);
     if (choice.mode === "userspace") requireCapabilities("the agent", USERSPACE_CAPABILITIES);
-    const given: SessionOptions = { options: this.#options, network, choice, parts };
+    const options = await withNodeAddresses(this.#options, parts, signal, () =>
+      remembered === null ? null : { publicIp: null, publicIpv6: null },
+    );
+    const given: SessionOptions = { options, network, choice, parts };
     const session = await Session.make(given);
     await this.#undoDevices(undo);
     const subnets = await this.#subnetManager(given);
@@ -114,10 +126,12 @@ export class Agent {
     return new SubnetManager({
       store: parts.store,
       ranges: { range: network.range, ipv6Range: network.ipv6Range },
+      networks: { network: network.network, ipv6Network: network.ipv6Network },
       previous: await readSubnetEnv(options.subnetFile),
       renewMarginMs: options.renewMarginMs,
       clock: parts.clock,
       report: (event) => {
+        this.#standings.hear(event);
         const { kind, ...detail } = event;
         if (kind === "renewed" || kind === "acquired" || kind === "store-recovered")
           log.info(kind, { detail: plain(detail) });
@@ -202,6 +216,7 @@ export class Agent {
       supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),
       config.run(() => session.external, reconfigure, signal),
+      this.#followAddresses(config, reconfigure, signal),
     ];
     while (!signal.aborted) {
       over = new AbortController();
@@ -215,6 +230,18 @@ export class Agent {
     }
     this.#board.stopping();
     await Promise.all(background);
+  }
+
+  async #followAddresses(
+    config: ConfigFollower,
+    reconfigure: (why: string) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const changed = (options: AgentOptions): void => {
+      config.readdress(options);
+      reconfigure("somebody wrote other addresses for this node");
+    };
+    await followNodeAddresses(this.#options, () => config.given.options, this.#parts, changed, signal);
   }
 
   async #keepFilterRules({ given, lease }: Started, signal: AbortSignal): Promise<void> {

@@ -9,7 +9,6 @@ import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
 import { systemClock } from "../lib/clock.js";
-import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
 import { HealthServer } from "../observe/health-server.js";
 import { createLogger, levelOfVerbosity, type Logger } from "../observe/logger.js";
@@ -40,7 +39,7 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
   const down = new Teardown();
   try {
     const paths = prepareRunDirectory(options.runDir);
-    const store = await makeStore(options);
+    const store = await makeStore(options, logger, signal);
     down.add(() => store.close());
     const board = new StatusBoard({
       storeKind: store.kind,
@@ -65,7 +64,7 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
 }
 
 /** Loaded on demand: the etcd client is large, and the other stores do not need it. */
-async function makeStore(options: AgentOptions): Promise<Store> {
+async function makeStore(options: AgentOptions, logger: Logger, signal: AbortSignal): Promise<Store> {
   switch (options.store) {
     case "file": {
       const { FileStore } = await import("../store/file/file-store.js");
@@ -75,11 +74,11 @@ async function makeStore(options: AgentOptions): Promise<Store> {
       const { openEtcdStore } = await import("../store/etcd/etcd-store.js");
       return openEtcdStore(options.etcd);
     }
-    case "kube":
-      throw new RipstopError(
-        "STORE_UNAVAILABLE",
-        "this build cannot take leases from the Kubernetes API; use --store=etcd or --store=file",
-      );
+    case "kube": {
+      const { openKubeStore } = await import("../store/kube/open.js");
+      const waiting = (error: Error) => logger.warn("waiting for the Kubernetes API", { error });
+      return await openKubeStore(options.kube, options.node, waiting, signal);
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 // one before stays. Owned by the agent; changes nothing on the host.
 import type { ExternalInterface } from "../backend/backend.js";
 import { liveChange } from "../config/live-change.js";
+import type { AgentOptions } from "../config/options.js";
 import { type NetworkConfig, parseNetworkConfig } from "../config/network-config.js";
 import type { SessionOptions } from "./session.js";
 import type { ConfigStatus } from "./status.js";
@@ -21,6 +22,11 @@ export class ConfigFollower {
     this.#accepted = { given, text };
     this.#seen = text;
     this.#report = report;
+  }
+
+  /** Somebody wrote other addresses for this node: the next session is made with them. */
+  readdress(options: AgentOptions): void {
+    this.#given = { ...this.#given, options };
   }
 
   /** What a session is to be made of now. */

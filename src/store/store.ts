@@ -1,7 +1,7 @@
 // Where leases live: etcd, Kubernetes, or a directory. A store knows records and time, not allocation policy
 // (subnet/manager.ts) and not what a backend does with a lease.
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
-import type { Prefix4, Prefix6 } from "../addr/address.js";
+import type { Ipv4, Ipv6, Prefix4, Prefix6 } from "../addr/address.js";
 
 /** The complete truth at one moment. Consumers diff; nobody patches. */
 export interface LeaseSnapshot {
@@ -28,8 +28,37 @@ export interface StoreHealth {
   readonly detail: string;
 }
 
+/** How our node stands, for those who look at it from outside the node. */
+export interface NodeStanding {
+  readonly available: boolean;
+  /** One word in camel case. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Addresses that somebody wrote for this node; null where nobody did. They act like -public-ip and -public-ipv6. */
+export interface NodeAddresses {
+  readonly publicIp: Ipv4 | null;
+  readonly publicIpv6: Ipv6 | null;
+}
+
+/** What a store decides that hands out subnets itself. Our record then has the node's name, not an address, as its identity. */
+export interface NodeAssignment {
+  /** The key of our own record. */
+  readonly key: string;
+  /** Our subnets; a text says why there are none yet. */
+  subnets(signal: AbortSignal): Promise<Subnets | string>;
+  addresses(signal: AbortSignal): Promise<NodeAddresses>;
+  /** Yields at once and after every change; ends with the signal. */
+  watchAddresses(signal: AbortSignal): AsyncIterable<NodeAddresses>;
+  /** Shows others how we stand; saying the same again costs nothing. */
+  tell(standing: NodeStanding, signal: AbortSignal): Promise<void>;
+}
+
 export interface Store {
   readonly kind: "etcd" | "kube" | "file";
+  /** Only where the store hands out subnets (Kubernetes); absent: we allocate (subnet/allocator.ts). */
+  readonly assignment?: NodeAssignment;
   /** The raw net-conf text; rejects with code STORE_NO_CONFIG when there is none. */
   readNetworkConfig(signal: AbortSignal): Promise<string>;
   /** Yields the text at once and again whenever it changes; survives every store failure; ends only with the signal. */

@@ -5,6 +5,7 @@ import { prefixEquals } from "../addr/prefix.js";
 import { decodeSubnetKey } from "../lease/codec.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
+import { claimAssigned, type OverlayNetworks } from "./assigned-claim.js";
 import { fitsRanges, isFree, pickSubnets, type SubnetRanges } from "./allocator.js";
 
 /** 24 h, as every flannel node expects. */
@@ -25,6 +26,8 @@ export type ClaimOutcome =
 export interface ClaimRequest {
   readonly store: Store;
   readonly ranges: SubnetRanges;
+  /** The overlay networks, where the store hands out subnets: they must lie inside. */
+  readonly networks?: OverlayNetworks;
   readonly identity: NodeIdentity;
   /** What subnet.env said. */
   readonly previous: Subnets | null;
@@ -42,6 +45,7 @@ export function isOwn(attrs: LeaseAttrs, identity: NodeIdentity): boolean {
 /** One round over one snapshot. */
 export async function claimSubnet(request: ClaimRequest, signal: AbortSignal): Promise<ClaimOutcome> {
   const { store, ranges } = request;
+  if (store.assignment !== undefined) return await claimAssigned(store.assignment, request, signal);
   const snapshot = await store.listLeases(signal);
   const own = [...snapshot.leases.values()].filter((lease) => isOwn(lease.attrs, request.identity));
   const usable = own.filter((lease) => fitsRanges(lease, ranges)).sort((a, b) => preference(a, b, request.previous));

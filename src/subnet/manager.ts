@@ -9,6 +9,7 @@ import { RipstopError } from "../lib/errors.js";
 import { Latest } from "../lib/latest.js";
 import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
 import type { SubnetRanges } from "./allocator.js";
+import type { OverlayNetworks } from "./assigned-claim.js";
 import type { LeaseStanding, SubnetEvent } from "./events.js";
 import { type ClaimRequest, claimSubnet, isOwn, LEASE_TTL_SECONDS, type NodeIdentity } from "./lease-claim.js";
 import { type PeerSnapshot, PeerView, type PeerViewOptions } from "./peer-view.js";
@@ -16,6 +17,7 @@ import { type PeerSnapshot, PeerView, type PeerViewOptions } from "./peer-view.j
 export interface SubnetManagerOptions {
   readonly store: Store;
   readonly ranges: SubnetRanges;
+  readonly networks?: OverlayNetworks;
   /** What subnet.env said before this start. */
   readonly previous: Subnets | null;
   /** How long before expiry the lease is renewed. */
@@ -32,6 +34,8 @@ const FAILURE_BACKOFF = { initialMs: 500, maxMs: 30_000 };
 const EXHAUSTED_RETRY_MS = 5_000;
 /** Two nodes with one public IP must not rewrite each other's record in a loop. */
 const CONTEST_PAUSE_MS = 60_000;
+/** Where the record is bound to our node, only this node's user or an earlier agent writes it. */
+const ASSIGNED_PAUSE_MS = 5_000;
 
 export class SubnetManager {
   readonly #options: SubnetManagerOptions;
@@ -177,10 +181,10 @@ export class SubnetManager {
     if (record !== undefined && record.modRevision >= held.modRevision) this.#hear(held, record);
     if (this.#standing === "lost" && record !== undefined) this.#hold({ ...record, expiresAt: held.expiresAt });
     const changed = !sameAttrs(this.#held?.attrs ?? held.attrs, this.#wanted);
-    const contestable = this.#clock.nowMs() - this.#contestedAtMs >= CONTEST_PAUSE_MS;
+    const contestable = this.#clock.nowMs() - this.#contestedAtMs >= this.#pauseMs;
     const due = this.#renewAtMs <= this.#clock.nowMs();
     if (due || (changed && contestable)) return await this.#renew(signal);
-    if (changed) this.#renewAtMs = Math.min(this.#renewAtMs, this.#contestedAtMs + CONTEST_PAUSE_MS);
+    if (changed) this.#renewAtMs = Math.min(this.#renewAtMs, this.#contestedAtMs + this.#pauseMs);
     return false;
   }
 
@@ -223,7 +227,7 @@ export class SubnetManager {
   #lose(held: Lease, holder: Lease | null): boolean {
     if (this.#standing !== "lost") this.#report({ kind: "lost", lease: held, holder });
     this.#standing = "lost";
-    this.#renewAtMs = this.#clock.nowMs() + CONTEST_PAUSE_MS;
+    this.#renewAtMs = this.#clock.nowMs() + this.#pauseMs;
     return false;
   }
 
@@ -244,7 +248,13 @@ export class SubnetManager {
     this.#publish();
   }
 
+  get #pauseMs(): number {
+    return this.#store.assignment === undefined ? CONTEST_PAUSE_MS : ASSIGNED_PAUSE_MS;
+  }
+
+  /** Of a record under our key. */
   #isOwn(attrs: LeaseAttrs): boolean {
+    if (this.#store.assignment !== undefined) return true;
     if (this.#identity !== null && isOwn(attrs, this.#identity)) return true;
     return this.#held !== null && isOwn(attrs, this.#held.attrs);
   }
