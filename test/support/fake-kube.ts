@@ -164,10 +164,12 @@ export class FakeKube {
   }
 
   #namespaced(request: IncomingMessage, response: ServerResponse, body: string): void {
-    if (request.method === "GET") return send(response, { spec: { nodeName: "n1" } });
-    if (this.eventsForbidden) return status(response, 403);
-    this.events.push(JSON.parse(body) as Json);
-    send(response, {}, 201);
+    if (request.method === "GET") send(response, { spec: { nodeName: "n1" } });
+    else if (this.eventsForbidden) status(response, 403);
+    else {
+      this.events.push(JSON.parse(body) as Json);
+      send(response, {}, 201);
+    }
   }
 
   #list(url: URL, response: ServerResponse): void {
@@ -183,7 +185,10 @@ export class FakeKube {
 
   #watch(url: URL, response: ServerResponse): void {
     const from = Number(url.searchParams.get("resourceVersion"));
-    if (from < this.compactedBelow) return status(response, 410);
+    if (from < this.compactedBelow) {
+      status(response, 410);
+      return;
+    }
     response.writeHead(200, { "Content-Type": "application/json" });
     response.flushHeaders();
     this.#watchers.set(response, from);
