@@ -9,7 +9,7 @@ const variants = {
   tests: ["-DRIPSTOP_TESTS=ON"],
   asan: ["-DRIPSTOP_TESTS=ON", "-DRIPSTOP_SANITIZE=address,undefined", "-DCMAKE_BUILD_TYPE=Debug"],
   tsan: ["-DRIPSTOP_TESTS=ON", "-DRIPSTOP_SANITIZE=thread", "-DCMAKE_BUILD_TYPE=Debug"],
-  bench: ["-DRIPSTOP_BENCH=ON", "-DCMAKE_BUILD_TYPE=Release"],
+  bench: ["-DRIPSTOP_BENCH=ON"],
   fuzz: [
     "-DRIPSTOP_FUZZ=ON",
     "-DCMAKE_C_COMPILER=clang",

@@ -22,10 +22,12 @@ class Lpm4 {
   explicit Lpm4(std::span<const Route> routes);
   uint32_t Find(uint32_t address_be) const {
     const uint32_t address = base::SwapBytes(address_be);
-    uint32_t entry = level1_[address >> 16];
-    if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address >> 8 & 255)];
-    if (IsBlock(entry)) entry = blocks_[size_t{entry - kBlock} * 256 + (address & 255)];
-    return entry;
+    uint32_t entry = level1_.data()[address >> 16];
+    if (!IsBlock(entry)) return entry;
+    const uint32_t* blocks = blocks_.data();
+    entry = blocks[size_t{entry - kBlock} * 256 + (address >> 8 & 255)];
+    if (!IsBlock(entry)) return entry;
+    return blocks[size_t{entry - kBlock} * 256 + (address & 255)];
   }
 
  private:

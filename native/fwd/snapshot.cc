@@ -72,6 +72,10 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
   made->format_ = format;
   made->version_ = header.version;
   std::memcpy(made->vtep_mac_.data(), header.vtep_mac, net::kMacBytes);
+  made->vtep_mac_key_ = net::MacKey(header.vtep_mac);
+  base::StoreBe32(&made->vxlan_header_, net::kVxlanFlags);
+  base::StoreBe32(reinterpret_cast<uint8_t*>(&made->vxlan_header_) + net::kVxlanVni,
+                  format.vni << 8);
   made->underlay_v4_be_ = base::Load<uint32_t>(header.underlay_v4);
   std::memcpy(made->underlay_v6_.data(), header.underlay_v6, made->underlay_v6_.size());
   made->overlay_mtu_ = header.overlay_mtu;
@@ -111,7 +115,7 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
       made->nodes_[i] = made->underlay6_.Insert(Key128::Of(record.underlay), i);
     }
     if (net::MacKey(record.vtep_mac) != 0)
-      made->vteps_.Insert(VtepKey(record.vtep_mac, record.prefix_family == 6), i);
+      made->vteps_.Insert(VtepKey(net::MacKey(record.vtep_mac), record.prefix_family == 6), i);
   }
   made->inner4_ = Lpm4(routes4);
   made->inner6_ = Lpm6(routes6, salt);

@@ -83,16 +83,20 @@ class Snapshot {
   // returned, and NodeOf joins them. A dual-stack node has one MAC and two public addresses: which
   // one a frame goes to follows from what it carries.
   uint32_t FindVtep(const uint8_t* mac, uint16_t ether_type) const {
-    return vteps_.Find(VtepKey(mac, ether_type == net::kEtherTypeIpv6));
+    return FindVtep(VtepKey(net::MacKey(mac), ether_type == net::kEtherTypeIpv6));
   }
+  uint32_t FindVtep(uint64_t vtep_key) const { return vteps_.Find(vtep_key); }
+  static uint64_t VtepKey(uint64_t mac_key, bool ipv6) { return mac_key | uint64_t{ipv6} << 48; }
   uint32_t FindUnderlay4(uint32_t address_be) const { return underlay4_.Find(address_be); }
   uint32_t FindUnderlay6(const uint8_t* address) const {
     return underlay6_.Find(Key128::Of(address));
   }
 
   // Ahead of the corresponding Find, so that a large table costs no wait.
-  void PrefetchVtep(const uint8_t* mac, uint16_t ether_type) const {
-    vteps_.Prefetch(VtepKey(mac, ether_type == net::kEtherTypeIpv6));
+  void PrefetchVtep(uint64_t vtep_key) const { vteps_.Prefetch(vtep_key); }
+  void PrefetchPeer(uint32_t peer) const {
+    __builtin_prefetch(peers_.data() + peer);
+    __builtin_prefetch(reinterpret_cast<const uint8_t*>(peers_.data() + peer) + 64);
   }
   void PrefetchUnderlay4(uint32_t address_be) const { underlay4_.Prefetch(address_be); }
   void PrefetchUnderlay6(const uint8_t* address) const { underlay6_.Prefetch(Key128::Of(address)); }
@@ -101,15 +105,15 @@ class Snapshot {
   uint32_t NodeOf(uint32_t peer) const { return nodes_[peer]; }
 
   const uint8_t* vtep_mac() const { return vtep_mac_.data(); }
+  uint64_t vtep_mac_key() const { return vtep_mac_key_; }
+  // What a VXLAN header of ours holds, as it lies in memory.
+  uint64_t vxlan_header() const { return vxlan_header_; }
   uint32_t underlay_v4_be() const { return underlay_v4_be_; }
   const uint8_t* underlay_v6() const { return underlay_v6_.data(); }
   uint16_t overlay_mtu() const { return overlay_mtu_; }
 
  private:
   Snapshot() = default;
-  static uint64_t VtepKey(const uint8_t* mac, bool ipv6) {
-    return net::MacKey(mac) | uint64_t{ipv6} << 48;
-  }
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;
@@ -120,6 +124,8 @@ class Snapshot {
   ExactMap<uint64_t> underlay4_;
   ExactMap<Key128> underlay6_;
   std::array<uint8_t, 6> vtep_mac_{};
+  uint64_t vtep_mac_key_ = 0;
+  uint64_t vxlan_header_ = 0;
   uint32_t underlay_v4_be_ = 0;
   std::array<uint8_t, 16> underlay_v6_{};
   uint16_t overlay_mtu_ = 0;

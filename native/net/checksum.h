@@ -4,6 +4,7 @@
 // loaded, a number through SwapBytes.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,11 +18,10 @@ uint64_t Sum(const void* from, size_t bytes, uint64_t start = 0);
 
 // Folds to 16 bits; zero only when everything summed was zero.
 inline uint16_t Fold(uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(sum);
+  // Both halves added twice over: what the lower addition carries lands in the upper one, which is
+  // the end-around carry.
+  const auto half = static_cast<uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+  return static_cast<uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 // The value to store in a checksum field, given the sum of everything else.

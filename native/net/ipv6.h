@@ -31,6 +31,11 @@ struct Ipv6 {
   static constexpr uint8_t kFragmentHeader = 44;
   static constexpr uint8_t kDestinationOptions = 60;
   static constexpr uint32_t kExtensionsMax = 8;
+  static constexpr uint8_t kNoNextHeader = 59;
+  static bool IsExtension(uint8_t next) {
+    return next == kHopByHop || next == kRouting || next == kFragmentHeader ||
+           next == kDestinationOptions;
+  }
 
   static uint32_t HeaderBytes(const uint8_t*) { return kHeaderBytes; }
   static uint32_t TotalBytes(const uint8_t* ip) { return kHeaderBytes + base::LoadBe16(ip + 4); }

@@ -9,9 +9,11 @@
 //   8. addresses     source is that peer's, destination is ours
 //   9. the rest      no nesting, TTL alive, ECN combines (RFC 6040)
 //  10. strip         outer headers off; Ethernet made up for the udp format
-// Whatever fails is counted and never answered.
+// Whatever fails is counted and never answered. The batch goes through in chunks, 1-3 for all of a
+// chunk and then the rest, so that what one prefetches has come when the other needs it.
 #include "path/decap.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "net/ethernet.h"
@@ -31,7 +33,7 @@ using pkt::DropReason;
 using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;
-constexpr uint32_t kAhead = 4;  // Packets between a prefetch and the use of what it fetches.
+constexpr uint32_t kChunk = 8;  // Packets between a prefetch and the use of what it fetches.
 constexpr uint8_t kEcnMask = 3, kEct0 = 2, kEct1 = 1, kCe = 3;
 
 // Step 8. A source is the sender's when the longest prefix says so, or when it is the very address
@@ -56,13 +58,13 @@ DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip, c
 }
 
 // RFC 6040 section 4.2, as the kernel does it.
+template <typename Ip>
 DropReason CombineEcn(uint8_t outer_tos, uint8_t* ip, const IpView& view) {
   const uint8_t outer = outer_tos & kEcnMask, inner = view.tos & kEcnMask;
   if (inner == 0) return outer == kCe ? DropReason::kEcn : kPass;
   const bool congested = outer == kCe && inner != kCe, changed = outer == kEct1 && inner == kEct0;
   if (!congested && !changed) return kPass;
-  const auto tos = static_cast<uint8_t>((view.tos & ~kEcnMask) | outer);
-  view.family == 4 ? net::Ipv4::SetTos(ip, tos) : net::Ipv6::SetTos(ip, tos);
+  Ip::SetTos(ip, static_cast<uint8_t>((view.tos & ~kEcnMask) | outer));
   return kPass;
 }
 
@@ -84,66 +86,6 @@ void MarkUnfilled(Packet& packet, uint32_t inner, const IpView& view) {
   packet.csum_offset = static_cast<uint16_t>(field);
 }
 
-// Step 10.
-void Strip(const fwd::Snapshot& table, Packet& packet, const Outer& outer, uint32_t inner,
-           const IpView& view) {
-  const uint32_t cut = inner - net::kEthernetBytes;
-  if (table.format().encapsulation == fwd::Encapsulation::kUdp) {
-    uint8_t* ether = packet.data + cut;  // Over the outer UDP header.
-    std::memcpy(ether, table.vtep_mac(), net::kMacBytes);
-    std::memcpy(ether + net::kEtherSource, table.peers()[outer.peer].vtep_mac, net::kMacBytes);
-    base::StoreBe16(ether + net::kEtherType,
-                    view.family == 4 ? net::Ipv4::kType : net::Ipv6::kType);
-  }
-  packet.data += cut;
-  packet.len = net::kEthernetBytes + view.bytes;
-  if (packet.checksum == Checksum::kPartial)
-    packet.csum_start = static_cast<uint16_t>(packet.csum_start - cut);
-  // A right outer checksum says that the wire did no harm, not that the inner packet was right.
-  if (packet.checksum == Checksum::kVerified) packet.checksum = Checksum::kUnknown;
-  packet.inner_offset = 0;
-  packet.outer_l4_offset = 0;
-  packet.outer_checksum = false;
-  packet.peer = outer.peer;
-}
-
-// All steps. Leaves packet.segments right as soon as it can be known.
-DropReason Process(const fwd::Snapshot& table, Packet& packet) {
-  const fwd::Format& format = table.format();
-  packet.segments = 1;
-  Outer outer;
-  DropReason why = CheckOuter(table, packet, outer);
-  if (why != kPass) return why;
-
-  const bool vxlan = format.encapsulation == fwd::Encapsulation::kVxlan;
-  uint32_t inner = outer.payload;
-  uint16_t type = packet.data[inner] >> 4 == 4 ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6;
-  if (vxlan) why = CheckVxlan(table, packet, outer, inner, type);
-  if (why != kPass) return why;
-  uint8_t* ip = packet.data + inner;
-  IpView view;
-  if (why = ParseIp(ip, outer.end - inner, type, view); why != kPass) return why;
-  // A kernel peer on this machine leaves the *outer* checksum partial; the inner one is whole then.
-  if (packet.checksum == Checksum::kPartial && packet.csum_start == outer.udp &&
-      !packet.super_packet())
-    packet.checksum = Checksum::kUnknown;
-  if (why = CheckOffload(packet, inner, view); why != kPass) return why;
-
-  const uint8_t* outer_ip = packet.data + kIp;
-  why = view.family == 4 ? CheckAddresses<net::Ipv4>(table, outer_ip, outer, ip)
-                         : CheckAddresses<net::Ipv6>(table, outer_ip, outer, ip);
-  if (why != kPass) return why;
-  if (IsNested(ip, view, format.port, vxlan, format.vni)) return DropReason::kNested;
-  if (view.ttl == 0) return DropReason::kTtl;
-  if (why = CombineEcn(outer.tos, ip, view); why != kPass) return why;
-  if (format.unfilled_checksums && packet.checksum == Checksum::kUnknown) {
-    view.family == 4 ? MarkUnfilled<net::Ipv4>(packet, inner, view)
-                     : MarkUnfilled<net::Ipv6>(packet, inner, view);
-  }
-  Strip(table, packet, outer, inner, view);
-  return kPass;
-}
-
 // A local peer's UDP_SEGMENT arrives uncut through a veth: a super-packet of *outer* datagrams,
 // whose checksum starts at the outer UDP header. Everything else that is large is one inner
 // super-packet.
@@ -154,52 +96,145 @@ bool IsOuterSuperPacket(const Packet& packet) {
   return packet.csum_start == kIp + udp;
 }
 
-void PrefetchHeaders(const Packet& packet) {
-  __builtin_prefetch(packet.data);
-  __builtin_prefetch(packet.data + 64);
-}
+// What steps 1-3 leave for the others.
+struct Work {
+  Outer outer;
+  DropReason verdict;
+  bool cut;  // A super-packet of outer datagrams: to be cut first.
+};
 
+template <fwd::Encapsulation kEncapsulation>
 class Lane final : public pkt::Drain {
  public:
-  Lane(const Context& context, pkt::Outbox& deliver) : context_(context), deliver_(deliver) {}
+  Lane(const Context& context, pkt::Outbox& deliver)
+      : context_(context), table_(context.table), deliver_(deliver) {}
 
-  void Receive(Packet& packet) {
-    const uint32_t bytes = packet.len;
-    if (IsOuterSuperPacket(packet)) return Cut(packet);
-    const DropReason verdict = Process(context_.table, packet);
-    Count(packet.segments, bytes);
-    End(packet, verdict);
+  void Run(pkt::Batch& in) {
+    Work work[kChunk];
+    Packet** items = in.items.data();
+    for (uint32_t begin = 0; begin < in.count; begin += kChunk) {
+      const uint32_t end = std::min(begin + kChunk, in.count);
+      for (uint32_t i = end; i < std::min(end + kChunk, in.count); ++i) PrefetchFrame(*items[i]);
+      for (uint32_t i = begin; i < end; ++i) Look(*items[i], work[i - begin]);
+      for (uint32_t i = begin; i < end; ++i) Finish(*items[i], work[i - begin]);
+    }
+    context_.counters.rx_frames.Add(in.count);
+    context_.counters.rx_packets.Add(packets_);
+    context_.counters.rx_bytes.Add(bytes_);
+    in.Clear();
   }
 
   // Datagrams out of a super-packet: already counted, their outer checksum made by us.
   void Take(pkt::Batch& batch) override {
     for (Packet* packet : batch) {
       packet->checksum = Checksum::kVerified;
-      End(*packet, Process(context_.table, *packet));
+      packet->segments = 1;
+      Outer outer;
+      DropReason verdict = CheckOuter<kEncapsulation>(table_, *packet, outer);
+      if (verdict == kPass) verdict = Process(*packet, outer);
+      End(*packet, verdict);
     }
     batch.Clear();
   }
 
  private:
+  static constexpr bool kVxlan = kEncapsulation == fwd::Encapsulation::kVxlan;
+
+  static void PrefetchFrame(const Packet& packet) {
+    __builtin_prefetch(packet.data);
+    __builtin_prefetch(packet.data + 64);
+  }
+
+  // Steps 1-3.
+  void Look(const Packet& packet, Work& work) {
+    work.cut = IsOuterSuperPacket(packet);
+    if (!work.cut) work.verdict = CheckOuter<kEncapsulation>(table_, packet, work.outer);
+  }
+
+  // The others, or the end.
+  void Finish(Packet& packet, Work& work) {
+    bytes_ += packet.len;
+    if (work.cut) return Cut(packet);
+    packet.segments = 1;
+    DropReason verdict = work.verdict;
+    if (verdict == kPass) verdict = Process(packet, work.outer);
+    packets_ += packet.segments;
+    End(packet, verdict);
+  }
+
+  // Steps 4-10. Leaves packet.segments right as soon as it can be known.
+  DropReason Process(Packet& packet, Outer& outer) {
+    DropReason why = FindSender(table_, packet, outer);
+    if (why != kPass) return why;
+    uint32_t inner = outer.payload;
+    uint16_t type = packet.data[inner] >> 4 == 4 ? net::kEtherTypeIpv4 : net::kEtherTypeIpv6;
+    if constexpr (kVxlan) {
+      if (why = CheckVxlan(table_, packet, outer, inner, type); why != kPass) return why;
+    }
+    if (type == net::kEtherTypeIpv4) return ProcessAs<net::Ipv4>(packet, outer, inner);
+    if (type == net::kEtherTypeIpv6) return ProcessAs<net::Ipv6>(packet, outer, inner);
+    const bool vlan = type == net::kEtherTypeVlan || type == net::kEtherTypeServiceVlan;
+    return vlan ? DropReason::kInnerVlan : DropReason::kInnerType;
+  }
+
+  // Steps 7-10.
+  template <typename Ip>
+  DropReason ProcessAs(Packet& packet, const Outer& outer, uint32_t inner) {
+    const fwd::Format& format = table_.format();
+    uint8_t* ip = packet.data + inner;
+    IpView view;
+    DropReason why = ParseAs<Ip>(ip, outer.end - inner, view);
+    if (why != kPass) return why;
+    // A kernel peer on this machine leaves the *outer* checksum partial; the inner one is whole
+    // then.
+    if (packet.checksum == Checksum::kPartial && packet.csum_start == outer.udp &&
+        !packet.super_packet())
+      packet.checksum = Checksum::kUnknown;
+    if (why = CheckOffload(packet, inner, view); why != kPass) return why;
+    if (why = CheckAddresses<Ip>(table_, packet.data + kIp, outer, ip); why != kPass) return why;
+    if (IsNested(ip, view, format.port, kVxlan, format.vni)) return DropReason::kNested;
+    if (view.ttl == 0) return DropReason::kTtl;
+    if (why = CombineEcn<Ip>(outer.tos, ip, view); why != kPass) return why;
+    if (format.unfilled_checksums && packet.checksum == Checksum::kUnknown)
+      MarkUnfilled<Ip>(packet, inner, view);
+    Strip<Ip>(packet, outer, inner, view.bytes);
+    return kPass;
+  }
+
+  // Step 10.
+  template <typename Ip>
+  void Strip(Packet& packet, const Outer& outer, uint32_t inner, uint32_t inner_bytes) {
+    const uint32_t cut = inner - net::kEthernetBytes;
+    if constexpr (!kVxlan) {
+      uint8_t* ether = packet.data + cut;  // Over the outer UDP header.
+      std::memcpy(ether, table_.vtep_mac(), net::kMacBytes);
+      std::memcpy(ether + net::kEtherSource, table_.peers()[outer.peer].vtep_mac, net::kMacBytes);
+      base::StoreBe16(ether + net::kEtherType, Ip::kType);
+    }
+    packet.data += cut;
+    packet.len = net::kEthernetBytes + inner_bytes;
+    if (packet.checksum == Checksum::kPartial)
+      packet.csum_start = static_cast<uint16_t>(packet.csum_start - cut);
+    // A right outer checksum says that the wire did no harm, not that the inner packet was right.
+    if (packet.checksum == Checksum::kVerified) packet.checksum = Checksum::kUnknown;
+    packet.inner_offset = 0;
+    packet.outer_l4_offset = 0;
+    packet.outer_checksum = false;
+    packet.peer = outer.peer;
+  }
+
   void Cut(Packet& packet) {
     IpView view;
     const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
     const uint8_t* ip = packet.data + kIp;
     const bool sound = ParseIp(ip, packet.len - kIp, type, view) == kPass &&
                        CheckOffload(packet, kIp, view) == kPass;
-    Count(sound ? packet.segments : 1, packet.len);
-    if (!sound) {
-      packet.segments = 1;
-      return End(packet, DropReason::kRxTruncated);
-    }
+    if (!sound) packet.segments = 1;
+    packets_ += packet.segments;
+    if (!sound) return End(packet, DropReason::kRxTruncated);
     pkt::Outbox datagrams(*this);
     Segment(&packet, context_.frames, datagrams, context_.counters);
     datagrams.Flush();
-  }
-
-  void Count(uint32_t segments, uint32_t bytes) {
-    context_.counters.rx_packets.Add(segments);
-    context_.counters.rx_bytes.Add(bytes);
   }
 
   void End(Packet& packet, DropReason verdict) {
@@ -209,22 +244,21 @@ class Lane final : public pkt::Drain {
   }
 
   const Context& context_;
+  const fwd::Snapshot& table_;
   pkt::Outbox& deliver_;
+  uint64_t packets_ = 0;  // Of this batch; the counters are touched once.
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace
 
 void Decap(const Context& context, pkt::Batch& in, pkt::Outbox& deliver) {
   if (in.count == 0) return;
-  context.counters.rx_frames.Add(in.count);
-  Lane lane(context, deliver);
-  for (uint32_t i = 0; i < in.count; ++i) {
-    // Headers first, then, once they have come, the sender's place in the table.
-    if (i + 2 * kAhead < in.count) PrefetchHeaders(*in.items[i + 2 * kAhead]);
-    if (i + kAhead < in.count) PrefetchSender(context.table, *in.items[i + kAhead]);
-    lane.Receive(*in.items[i]);
+  if (context.table.format().encapsulation == fwd::Encapsulation::kVxlan) {
+    Lane<fwd::Encapsulation::kVxlan>(context, deliver).Run(in);
+  } else {
+    Lane<fwd::Encapsulation::kUdp>(context, deliver).Run(in);
   }
-  in.Clear();
 }
 
 }  // namespace path

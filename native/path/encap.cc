@@ -5,8 +5,9 @@
 //   4. find      VXLAN: VTEP MAC exactly, else longest prefix; udp: longest prefix
 //   5. fit       wire length of each segment against the peer's path
 //   6. put on    the outer headers (path/outer.h)
-// Steps 1-4 run over the whole batch first and prefetch each packet's peer; 5 and 6 then find it in
-// cache. Steps 4 and 5 may end in an ICMP answer, at a limited rate.
+// The batch goes through in chunks: 1-3, then 4, then 5 and 6 for all of a chunk. Each prefetches
+// what the next reads: frame, place in the table, peer. Steps 4 and 5 may end in an ICMP answer, at
+// a limited rate.
 #include "path/encap.h"
 
 #include <algorithm>
@@ -34,12 +35,19 @@ using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;  // Inner frames: where the IP header starts.
 constexpr uint32_t kIpBytesMax = 65535;
-constexpr uint32_t kAhead = 4;  // Packets between a prefetch and the use of what it fetches.
+// Packets between a prefetch and the use of what it fetches. Frames lie 2 KiB apart, so their
+// headers share two sets of the first cache, and only this many stay in it together.
+constexpr uint32_t kChunk = 8;
 
+// What steps 1-4 leave for 5 and 6.
 struct Work {
-  IpView view;
-  DropReason verdict = kPass;
-  uint32_t peer = fwd::kNoPeer;
+  uint64_t vtep;  // Key of the VTEP that the frame is for.
+  uint32_t peer;
+  uint32_t hash;        // Of the inner flow.
+  uint32_t wire_bytes;  // Of the longest inner IP packet on the wire.
+  DropReason verdict;
+  uint8_t tos;
+  uint8_t ttl;
 };
 
 template <typename Ip>
@@ -58,105 +66,158 @@ DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* ip) {
   return Ip::Carriable(ip + Ip::kDestination) ? kPass : DropReason::kInnerDestination;
 }
 
-DropReason Inspect(const Context& context, Packet& packet, IpView& view) {
-  const fwd::Format& format = context.table.format();
-  if (packet.len < kIp) return DropReason::kInnerLength;
-  const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
-  if (type == net::kEtherTypeVlan || type == net::kEtherTypeServiceVlan)
-    return DropReason::kInnerVlan;
-  const uint8_t* ip = packet.data + kIp;
-  if (const DropReason why = ParseIp(ip, packet.len - kIp, type, view); why != kPass) return why;
-  packet.len = kIp + view.bytes;
-  if (const DropReason why = CheckOffload(packet, kIp, view); why != kPass) return why;
-  const DropReason addresses = view.family == 4 ? CheckAddresses<net::Ipv4>(context.table, ip)
-                                                : CheckAddresses<net::Ipv6>(context.table, ip);
-  if (addresses != kPass) return addresses;
-  const bool vxlan = format.encapsulation == fwd::Encapsulation::kVxlan;
-  if (IsNested(ip, view, format.port, vxlan, format.vni)) return DropReason::kNested;
-  return view.ttl == 0 ? DropReason::kTtl : kPass;
+uint32_t FindInner(const fwd::Snapshot& table, const uint8_t* frame) {
+  const uint8_t* ip = frame + kIp;
+  return base::LoadBe16(frame + net::kEtherType) == net::kEtherTypeIpv4
+             ? table.FindInner4(base::Load<uint32_t>(ip + net::Ipv4::kDestination))
+             : table.FindInner6(ip + net::Ipv6::kDestination);
 }
 
-uint16_t EtherType(const Packet& packet) { return base::LoadBe16(packet.data + net::kEtherType); }
-
-uint32_t FindPeer(const fwd::Snapshot& table, const Packet& packet, const IpView& view) {
-  if (table.format().encapsulation == fwd::Encapsulation::kVxlan) {
-    const uint32_t peer = table.FindVtep(packet.data, EtherType(packet));
-    if (peer != fwd::kNoPeer) return peer;
-  }
-  const uint8_t* ip = packet.data + kIp;
-  return view.family == 4 ? table.FindInner4(base::Load<uint32_t>(ip + net::Ipv4::kDestination))
-                          : table.FindInner6(ip + net::Ipv6::kDestination);
-}
-
-// Bytes of the longest inner IP packet that leaves on the wire: what the path's MTU is held
-// against. A super-packet's own length says nothing about that.
-uint32_t WireBytes(const Packet& packet, const IpView& view) {
-  if (!packet.super_packet()) return view.bytes;
+// What the path's MTU is held against. A super-packet's own length says nothing about that.
+uint32_t WireBytes(const Packet& packet, IpView view) {
   const uint8_t* l4 = packet.data + kIp + view.l4;
   const uint32_t l4_header =
       packet.gso == pkt::Gso::kUdp ? net::kUdpBytes : net::TcpHeaderBytes(l4);
   return std::min<uint32_t>(view.bytes, view.l4 + l4_header + packet.gso_size);
 }
 
+// Reads the header of a packet that has passed before.
+IpView ParseAgain(const Packet& packet) {
+  IpView view;
+  const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
+  RS_ASSERT(ParseIp(packet.data + kIp, packet.len - kIp, type, view) == kPass);
+  return view;
+}
+
 // One direction's work on one batch.
+template <fwd::Encapsulation kEncapsulation>
 class Lane {
  public:
   Lane(const Context& context, pkt::Outbox& forward, pkt::Outbox& reply, pkt::Outbox& punt)
-      : context_(context), forward_(forward), reply_(reply), punt_(punt) {}
+      : context_(context),
+        table_(context.table),
+        format_(context.table.format()),
+        forward_(forward),
+        reply_(reply),
+        punt_(punt) {}
 
-  // Steps 1-4.
+  void Run(pkt::Batch& in) {
+    Work work[kChunk];
+    Packet** items = in.items.data();
+    for (uint32_t begin = 0; begin < in.count; begin += kChunk) {
+      const uint32_t end = std::min(begin + kChunk, in.count);
+      for (uint32_t i = end; i < std::min(end + kChunk, in.count); ++i) PrefetchFrame(*items[i]);
+      for (uint32_t i = begin; i < end; ++i) Look(*items[i], work[i - begin]);
+      for (uint32_t i = begin; i < end; ++i) Find(*items[i], work[i - begin]);
+      for (uint32_t i = begin; i < end; ++i) Finish(*items[i], work[i - begin]);
+    }
+    context_.counters.rx_frames.Add(in.count);
+    context_.counters.rx_packets.Add(packets_);
+    context_.counters.rx_bytes.Add(bytes_);
+    in.Clear();
+  }
+
+ private:
+  static constexpr bool kVxlan = kEncapsulation == fwd::Encapsulation::kVxlan;
+
+  static void PrefetchFrame(const Packet& packet) {
+    __builtin_prefetch(packet.data);
+    __builtin_prefetch(packet.data - fwd::kTemplateBytes, 1);
+  }
+
+  // Steps 1-3.
   void Look(Packet& packet, Work& work) {
-    const uint32_t bytes = packet.len;
-    work.verdict = Inspect(context_, packet, work.view);
-    context_.counters.rx_packets.Add(packet.segments);
-    context_.counters.rx_bytes.Add(bytes);
+    bytes_ += packet.len;
+    work.peer = fwd::kNoPeer;
+    work.verdict = Inspect(packet, work);
+    packets_ += packet.segments;
+    if (kVxlan && work.verdict == kPass) table_.PrefetchVtep(work.vtep);
+  }
+
+  DropReason Inspect(Packet& packet, Work& work) {
+    if (packet.len < kIp) return DropReason::kInnerLength;
+    const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
+    if (type == net::kEtherTypeIpv4) return InspectAs<net::Ipv4>(packet, work);
+    if (type == net::kEtherTypeIpv6) return InspectAs<net::Ipv6>(packet, work);
+    const bool vlan = type == net::kEtherTypeVlan || type == net::kEtherTypeServiceVlan;
+    return vlan ? DropReason::kInnerVlan : DropReason::kInnerType;
+  }
+
+  template <typename Ip>
+  DropReason InspectAs(Packet& packet, Work& work) {
+    const uint8_t* ip = packet.data + kIp;
+    IpView view;
+    DropReason why = ParseAs<Ip>(ip, packet.len - kIp, view);
+    if (why != kPass) return why;
+    packet.len = kIp + view.bytes;
+    if (why = CheckOffload(packet, kIp, view); why != kPass) return why;
+    if (why = CheckAddresses<Ip>(table_, ip); why != kPass) return why;
+    if (IsNested(ip, view, format_.port, kVxlan, format_.vni)) return DropReason::kNested;
+    if (view.ttl == 0) return DropReason::kTtl;
+    work.vtep = fwd::Snapshot::VtepKey(net::DestinationKey(packet.data), Ip::kFamily == 6);
+    work.hash = HashFlowAs<Ip>(ip, view);
+    work.wire_bytes = packet.super_packet() ? WireBytes(packet, view) : view.bytes;
+    work.tos = view.tos;
+    work.ttl = view.ttl;
+    return kPass;
+  }
+
+  // Step 4.
+  void Find(const Packet& packet, Work& work) {
     if (work.verdict != kPass) return;
-    work.peer = FindPeer(context_.table, packet, work.view);
-    if (work.peer == fwd::kLocal) work.verdict = DropReason::kInnerDestination;
-    if (work.peer >= context_.table.peers().size()) return;
-    const Peer* peer = &context_.table.peers()[work.peer];
-    __builtin_prefetch(peer);
-    __builtin_prefetch(reinterpret_cast<const uint8_t*>(peer) + 64);
+    uint32_t peer = fwd::kNoPeer;
+    if constexpr (kVxlan) peer = table_.FindVtep(work.vtep);
+    if (peer == fwd::kNoPeer) peer = FindInner(table_, packet.data);
+    work.peer = peer;
+    if (peer == fwd::kLocal) work.verdict = DropReason::kInnerDestination;
+    if (peer < fwd::kPeersMax) table_.PrefetchPeer(peer);
   }
 
   // Steps 5-6, or the end.
   void Finish(Packet& packet, const Work& work) {
     if (work.verdict != kPass) return Drop(packet, work.verdict);
     if (work.peer == fwd::kNoPeer)
-      return AnswerOrDrop(packet, work.view, Answer::kUnreachable, 0, DropReason::kNoPeer);
-    const Peer& peer = context_.table.peers()[work.peer];
+      return AnswerOrDrop(packet, Answer::kUnreachable, 0, DropReason::kNoPeer);
+    const Peer& peer = table_.peers()[work.peer];
     if (peer.loops) return Drop(packet, DropReason::kLoop);
     if (!peer.ready) {
       context_.counters.punts.Add(packet.segments);
       return punt_.Push(&packet);
     }
-    const bool routed = context_.table.format().encapsulation == fwd::Encapsulation::kUdp;
-    if (routed && work.view.ttl <= 1)
-      return AnswerOrDrop(packet, work.view, Answer::kTimeExceeded, 0, DropReason::kTtl);
-    if (WireBytes(packet, work.view) > peer.inner_mtu && !work.view.may_fragment)
-      return AnswerOrDrop(packet, work.view, Answer::kTooBig, peer.inner_mtu, DropReason::kTooBig);
-    if (routed) {
-      uint8_t* ip = packet.data + kIp;
-      const auto ttl = static_cast<uint8_t>(work.view.ttl - 1);
-      work.view.family == 4 ? net::Ipv4::SetTtl(ip, ttl) : net::Ipv6::SetTtl(ip, ttl);
-    }
     packet.peer = work.peer;
-    Send(packet, work.view, peer);
+    const bool fits = work.wire_bytes <= peer.inner_mtu;
+    if (!kVxlan || !fits) {
+      if (!kVxlan && work.ttl <= 1)
+        return AnswerOrDrop(packet, Answer::kTimeExceeded, 0, DropReason::kTtl);
+      if (!fits && !ParseAgain(packet).may_fragment)
+        return AnswerOrDrop(packet, Answer::kTooBig, peer.inner_mtu, DropReason::kTooBig);
+      if (!kVxlan) LowerTtl(packet.data, work.ttl);
+    }
+    if (!fits || OuterIpBytes(packet, peer) > kIpBytesMax) return SendInPieces(packet, peer);
+    PutOuter<kEncapsulation>(format_, peer, work.tos, work.hash, packet);
+    forward_.Push(&packet);
   }
 
-  // Encapsulates a packet, or the pieces of one that does not fit as it is.
-  void Send(Packet& packet, const IpView& view, const Peer& peer) {
-    const fwd::Format& format = context_.table.format();
-    const bool too_big = WireBytes(packet, view) > peer.inner_mtu;
-    const uint32_t outer_ip_bytes = packet.len + OuterGrowth(format, peer) - net::kEthernetBytes;
-    if (!too_big && outer_ip_bytes <= kIpBytesMax) {
-      PutOuter(format, peer, view, packet);
-      return forward_.Push(&packet);
-    }
+  // Where flannel routes; its VXLAN only bridges.
+  static void LowerTtl(uint8_t* frame, uint8_t before) {
+    const auto ttl = static_cast<uint8_t>(before - 1);
+    base::LoadBe16(frame + net::kEtherType) == net::kEtherTypeIpv4
+        ? net::Ipv4::SetTtl(frame + kIp, ttl)
+        : net::Ipv6::SetTtl(frame + kIp, ttl);
+  }
+
+  uint32_t OuterIpBytes(const Packet& packet, const Peer& peer) const {
+    return packet.len + OuterGrowth(format_, peer) - net::kEthernetBytes;
+  }
+
+  // A packet that its path or the outer length field has no room for.
+  void SendInPieces(Packet& packet, const Peer& peer) {
+    const IpView view = ParseAgain(packet);
+    const uint32_t wire = packet.super_packet() ? WireBytes(packet, view) : view.bytes;
     Pieces pieces(*this, packet.peer);
     pkt::Outbox box(pieces);
-    if (!too_big) {
-      Split(&packet, SegmentsThatFit(packet, view, peer), context_.frames, box, context_.counters);
+    if (wire <= peer.inner_mtu) {
+      Split(&packet, SegmentsThatFit(packet, wire, peer), context_.frames, box, context_.counters);
     } else if (packet.super_packet()) {
       Segment(&packet, context_.frames, box, context_.counters);
     } else {
@@ -165,19 +226,12 @@ class Lane {
     box.Flush();
   }
 
- private:
   // Pieces of a packet go on where it stood.
   class Pieces final : public pkt::Drain {
    public:
     Pieces(Lane& lane, uint32_t peer) : lane_(lane), peer_(peer) {}
     void Take(pkt::Batch& batch) override {
-      for (Packet* piece : batch) {
-        IpView view;
-        const uint16_t type = base::LoadBe16(piece->data + net::kEtherType);
-        RS_ASSERT(ParseIp(piece->data + kIp, piece->len - kIp, type, view) == kPass);
-        piece->peer = peer_;
-        lane_.Send(*piece, view, lane_.context_.table.peers()[peer_]);
-      }
+      for (Packet* piece : batch) lane_.SendPiece(*piece, peer_);
       batch.Clear();
     }
 
@@ -186,11 +240,22 @@ class Lane {
     uint32_t peer_;
   };
 
+  void SendPiece(Packet& packet, uint32_t index) {
+    const Peer& peer = table_.peers()[index];
+    const IpView view = ParseAgain(packet);
+    const uint32_t wire = packet.super_packet() ? WireBytes(packet, view) : view.bytes;
+    packet.peer = index;
+    if (wire > peer.inner_mtu || OuterIpBytes(packet, peer) > kIpBytesMax)
+      return SendInPieces(packet, peer);
+    PutOuter<kEncapsulation>(format_, peer, view.tos, HashFlow(packet.data + kIp, view), packet);
+    forward_.Push(&packet);
+  }
+
   // A super-packet near 64 KiB cannot be described by an outer length field: how many of its
   // segments can, and fit one of our frames.
-  uint32_t SegmentsThatFit(const Packet& packet, const IpView& view, const Peer& peer) const {
-    const uint32_t header = kIp + WireBytes(packet, view) - packet.gso_size;
-    const uint32_t wire_max = kIpBytesMax - OuterGrowth(context_.table.format(), peer);
+  uint32_t SegmentsThatFit(const Packet& packet, uint32_t wire_bytes, const Peer& peer) const {
+    const uint32_t header = kIp + wire_bytes - packet.gso_size;
+    const uint32_t wire_max = kIpBytesMax - OuterGrowth(format_, peer);
     const uint32_t frame_max = context_.frames.frame_bytes() - pkt::kHeadroomBytes;
     const uint32_t longest = std::min(wire_max, frame_max);
     return longest > header ? std::max(1u, (longest - header) / packet.gso_size) : 1;
@@ -201,8 +266,8 @@ class Lane {
     pkt::Give(&packet);
   }
 
-  void AnswerOrDrop(Packet& packet, const IpView& view, Answer answer, uint32_t mtu,
-                    DropReason otherwise) {
+  void AnswerOrDrop(Packet& packet, Answer answer, uint32_t mtu, DropReason otherwise) {
+    const IpView view = ParseAgain(packet);
     const uint8_t* ip = packet.data + kIp;
     if (!Answerable(ip, view)) return Drop(packet, otherwise);
     const uint32_t source = view.family == 4 ? base::Load<uint32_t>(ip + net::Ipv4::kSource)
@@ -214,9 +279,13 @@ class Lane {
   }
 
   const Context& context_;
+  const fwd::Snapshot& table_;
+  const fwd::Format& format_;
   pkt::Outbox& forward_;
   pkt::Outbox& reply_;
   pkt::Outbox& punt_;
+  uint64_t packets_ = 0;  // Of this batch; the counters are touched once.
+  uint64_t bytes_ = 0;
 };
 
 }  // namespace
@@ -224,20 +293,11 @@ class Lane {
 void Encap(const Context& context, pkt::Batch& in, pkt::Outbox& forward, pkt::Outbox& reply,
            pkt::Outbox& punt) {
   if (in.count == 0) return;
-  context.counters.rx_frames.Add(in.count);
-  Lane lane(context, forward, reply, punt);
-  Work work[pkt::kBatchMax];
-  const bool vxlan = context.table.format().encapsulation == fwd::Encapsulation::kVxlan;
-  for (uint32_t i = 0; i < in.count; ++i) {
-    // Headers first, then, once they have come, the peer's place in the table.
-    if (i + 2 * kAhead < in.count) __builtin_prefetch(in.items[i + 2 * kAhead]->data);
-    if (vxlan && i + kAhead < in.count && in.items[i + kAhead]->len >= kIp) {
-      context.table.PrefetchVtep(in.items[i + kAhead]->data, EtherType(*in.items[i + kAhead]));
-    }
-    lane.Look(*in.items[i], work[i]);
+  if (context.table.format().encapsulation == fwd::Encapsulation::kVxlan) {
+    Lane<fwd::Encapsulation::kVxlan>(context, forward, reply, punt).Run(in);
+  } else {
+    Lane<fwd::Encapsulation::kUdp>(context, forward, reply, punt).Run(in);
   }
-  for (uint32_t i = 0; i < in.count; ++i) lane.Finish(*in.items[i], work[i]);
-  in.Clear();
 }
 
 }  // namespace path
