@@ -31,6 +31,28 @@
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc"]
+    },
+    {
+      "target_name": "classic_proxy",
+      "type": "executable",
+      "sources": ["<!@(node -p \"require('./native/sources.json').classic_proxy.join(' ')\")"],
+      "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
+      "include_dirs": ["native"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-static-libstdc++", "-static-libgcc"]
+    },
+    {
+      "target_name": "request_load",
+      "type": "executable",
+      "sources": ["<!@(node -p \"require('./native/sources.json').request_load.join(' ')\")"],
+      "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
+      "include_dirs": ["native"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-static-libstdc++", "-static-libgcc"]
     }
   ]
 }

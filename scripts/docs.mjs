@@ -1,6 +1,6 @@
 // npm run docs: writes what follows from the sources into docs/: whole pages, and blocks between
 // "<!-- generated NAME -->" and "<!-- end -->". With --check only says whether they are fresh. Needs the compiled dist/.
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 /** Lines of native/pkt/drop_reason.def: section comments and X(enumerator, "label", "sentence"). */
 function dropReasonPage() {
@@ -53,6 +53,13 @@ const pages = { "docs/drop-reasons.md": dropReasonPage() };
 withBlock("docs/compatibility.md", "flannel-flags", await flagTable("FLANNEL_FLAGS"));
 withBlock("docs/compatibility.md", "ripstop-flags", await flagTable("RIPSTOP_FLAGS"));
 withBlock("docs/operations.md", "log-fields", await fieldTable());
+const benchmark = "bench/results/published.json";
+if (existsSync(benchmark)) {
+  const { parseResult } = await import("../dist/src/lab/bench/result.js");
+  const result = parseResult(readFileSync(benchmark, "utf8"), benchmark);
+  pages["docs/benchmarks.md"] = (await import("../dist/src/lab/bench/markdown-report.js")).markdownReport(result);
+  pages["docs/benchmarks.html"] = (await import("../dist/src/lab/bench/html-report.js")).htmlReport(result);
+}
 let stale = 0;
 for (const [path, text] of Object.entries(pages)) {
   let current = "";

@@ -47,4 +47,10 @@ export const commands: readonly LazyCommand[] = [
     summary: "Virtual clusters in network namespaces on this machine.",
     load: async () => (await import("./lab.js")).labCommand,
   },
+  {
+    kind: "lazy",
+    name: "bench",
+    summary: "compare kernel VXLAN, our data planes and a classic UDP proxy on this machine, in one run",
+    load: async () => (await import("./bench.js")).benchCommand,
+  },
 ];

@@ -4,7 +4,7 @@ import type { LabNode, LabPlan } from "../plan.js";
 import { runningPlane, viewPlane } from "../plane.js";
 import { PingRun, type PingResult } from "../traffic/ping.js";
 import { waitFor } from "../wait.js";
-import type { Ends } from "./measure.js";
+import type { Ends } from "../ends.js";
 
 const PINGS = 2000;
 const KILL_AFTER = 500;

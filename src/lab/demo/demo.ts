@@ -1,13 +1,14 @@
 // The demo: two nodes come up, ping, carry TCP and UDP on three paths, prove who carried, survive a crash, and go away.
 // Runs in the foreground of `npm run demo`; cleans up whatever happens, unless told to keep the lab.
 import { RipstopError } from "../../lib/errors.js";
+import { endsOf } from "../ends.js";
 import { labDown } from "../lab.js";
 import type { LabPlan } from "../plan.js";
 import { readState } from "../state.js";
 import { labStatus } from "../status.js";
 import { textTable } from "../text-table.js";
 import { crash } from "./crash.js";
-import { endsOf, type Measurement, measure } from "./measure.js";
+import { type Measurement, measure } from "./measure.js";
 import { DEMO_PATHS, type DemoContext, type DemoPath, demoOptions, OURS, OURS_XDP, switchTo } from "./paths.js";
 import { callWitness, proofTable, proves, type Witness } from "./proof.js";
 import { resultsTable } from "./results-table.js";

@@ -1,12 +1,9 @@
 // One round of measurements on one path: latency, one TCP stream, small UDP packets at a set rate and as many as go.
-import type { LabPlan } from "../plan.js";
-import { podAddress, readSubnetFile } from "../pod.js";
-import { labFiles } from "../plan.js";
+import type { Ends } from "../ends.js";
 import { cpuUse, sampleCpu } from "../traffic/cpu.js";
 import { runIperfTcp } from "../traffic/iperf.js";
 import { PingRun } from "../traffic/ping.js";
 import { runUdpLoad } from "../traffic/udp-load.js";
-import { RipstopError } from "../../lib/errors.js";
 
 export const UDP_SIZE = 64;
 export const UDP_RATE = 20_000;
@@ -27,21 +24,6 @@ export interface Measurement {
   readonly floodLossShare: number;
 }
 
-/** From the first node's pod to the second's. */
-export interface Ends {
-  readonly from: string;
-  readonly to: string;
-  readonly address: string;
-}
-
-export async function endsOf(plan: LabPlan): Promise<Ends> {
-  const [one, other] = plan.nodes;
-  if (one === undefined || other === undefined) throw new Error("a demo lab has two nodes");
-  const subnet = await readSubnetFile(labFiles.subnetFile(other));
-  if (subnet === null) throw new RipstopError("LAB_BROKEN", `${other.namespace} has no subnet; run \`ripstop lab up\``);
-  return { from: one.pod, to: other.pod, address: podAddress(subnet) };
-}
-
 export async function measure(ends: Ends, signal: AbortSignal): Promise<Measurement> {
   signal.throwIfAborted();
   const ping = await new PingRun({ from: ends.from, address: ends.address, count: PINGS, intervalMs: 5 }).result();
@@ -59,11 +41,4 @@ export async function measure(ends: Ends, signal: AbortSignal): Promise<Measurem
     floodKpps: flood.sink.unique / flood.sender.seconds / 1000,
     floodLossShare: flood.lost / Math.max(1, flood.sender.sent),
   };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? Number.NaN;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }

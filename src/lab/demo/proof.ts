@@ -1,5 +1,6 @@
 // Who carried the packets? A known number of them, our own counters, and what the kernel counted on its devices: the
 // kernel's VXLAN device stands still while we carry, and we stand still while it does.
+import type { Ends } from "../ends.js";
 import { KERNEL_PEER_DEVICE } from "../kernel-peer.js";
 import type { LabNode, LabPlan } from "../plan.js";
 import { viewPlane } from "../plane.js";
@@ -8,7 +9,7 @@ import { textTable } from "../text-table.js";
 import { countedSince, type DeviceCounters, deviceCounters } from "../traffic/device-counters.js";
 import { runTcpCheck } from "../traffic/tcp-check.js";
 import { runUdpLoad } from "../traffic/udp-load.js";
-import { type Ends, UDP_FLOWS, UDP_RATE, UDP_SIZE } from "./measure.js";
+import { UDP_FLOWS, UDP_RATE, UDP_SIZE } from "./measure.js";
 import { type DemoPath, KERNEL } from "./paths.js";
 
 const PACKETS = 5000;

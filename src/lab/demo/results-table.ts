@@ -1,6 +1,7 @@
 // The demo's one table: medians of all rounds, and ratios against kernel VXLAN in the same run. Pure.
+import { median } from "../median.js";
 import { textTable } from "../text-table.js";
-import { type Measurement, median, UDP_RATE, UDP_SIZE } from "./measure.js";
+import { type Measurement, UDP_RATE, UDP_SIZE } from "./measure.js";
 import { type DemoPath, KERNEL } from "./paths.js";
 
 export type Results = ReadonlyMap<DemoPath, readonly Measurement[]>;

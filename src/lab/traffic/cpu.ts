@@ -21,6 +21,8 @@ export interface CpuUse {
   readonly system: number;
   readonly softirq: number;
   readonly busy: number;
+  /** Exact, while the three above are sampled at each tick of the clock. */
+  readonly idle: number;
   readonly steal: number;
 }
 
@@ -45,7 +47,8 @@ export function parseCpu(text: string, atMs: number): CpuSample {
 
 export function cpuUse(before: CpuSample, after: CpuSample): CpuUse {
   const seconds = (after.atMs - before.atMs) / 1000;
-  const share = (field: "user" | "system" | "softirq" | "steal"): number => (after[field] - before[field]) / seconds;
+  const share = (field: "user" | "system" | "softirq" | "idle" | "steal"): number =>
+    (after[field] - before[field]) / seconds;
   const [user, system, softirq] = [share("user"), share("system"), share("softirq")];
-  return { seconds, user, system, softirq, busy: user + system + softirq, steal: share("steal") };
+  return { seconds, user, system, softirq, busy: user + system + softirq, idle: share("idle"), steal: share("steal") };
 }

@@ -11,6 +11,8 @@ export interface IperfOptions {
   readonly port?: number;
   readonly seconds: number;
   readonly streams?: number;
+  /** Data flows from `to` to `from`, over the same connection set-up. */
+  readonly reverse?: boolean;
   /** The first part of the run that is not counted. */
   readonly omitSeconds?: number;
   readonly signal?: AbortSignal;
@@ -51,6 +53,7 @@ export async function runIperfTcp(options: IperfOptions): Promise<IperfResult> {
       "-P",
       String(options.streams ?? 1),
     ];
+    if (options.reverse === true) args.push("-R");
     if (options.omitSeconds !== undefined) args.push("-O", String(options.omitSeconds));
     const result = await new Runner().runIn(options.from, "iperf3", args, {
       timeoutMs: (options.seconds + (options.omitSeconds ?? 0)) * 1000 + 10_000,

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { RipstopError } from "../../lib/errors.js";
 
-export type Tool = "udp_load" | "tcp_check";
+export type Tool = "udp_load" | "tcp_check" | "request_load" | "classic_proxy";
 
 export function toolPath(tool: Tool): string {
   const path = fileURLToPath(new URL(`../../../../build/Release/${tool}`, import.meta.url));
