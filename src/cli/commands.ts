@@ -37,6 +37,13 @@ export const commands: readonly LazyCommand[] = [
   },
   {
     kind: "lazy",
+    name: "doctor",
+    summary:
+      "examine this node: what is wrong, what follows, what to do (exit code: 0 nothing fails, 1 something does)",
+    load: async () => (await import("./doctor.js")).doctorCommand,
+  },
+  {
+    kind: "lazy",
     name: "cleanup",
     summary: "remove from this host what Ripstop made: device, routes, data plane, files",
     load: async () => (await import("./cleanup.js")).cleanupCommand,

@@ -23,3 +23,11 @@ export function parseSeconds(text: string): number {
   if (!(seconds >= 0.1 && seconds <= 86_400)) throw new InvalidArgumentError("It must be 0.1 to 86400 seconds.");
   return seconds;
 }
+
+export function stateDirOption(): Option {
+  return new Option("--state-dir <directory>", "state directory of the agent").default("/var/lib/ripstop");
+}
+
+export function subnetFileOption(): Option {
+  return new Option("--subnet-file <file>", "the agent's subnet.env").default("/run/flannel/subnet.env");
+}

@@ -1,0 +1,148 @@
+// Checks of what agent and data plane say of themselves: running, store, drops, checksums, uplink. Pure but for reading the
+// kernel's counters.
+import { readFile } from "node:fs/promises";
+import type { NodeStatus } from "../agent/node-status.js";
+import { type Counters, LANE_NAMES, totalDrops } from "../dataplane/counters.js";
+import { type CommandRunner, runCommand } from "../host/command.js";
+import type { Expectation } from "./expectation.js";
+import { type Finding, fail, ok, skip, warn } from "./finding.js";
+import type { HostFacts } from "./host-facts.js";
+
+/** More than one packet in a thousand. */
+const DROP_SHARE = 1000n;
+
+export function checkAgent(status: NodeStatus): Finding {
+  if (status.agent === null) {
+    return fail(
+      "agent",
+      status.reasons[0] ?? "does not run",
+      "what the kernel and the data plane know goes on working, but nothing is repaired and no new peer is learnt",
+      "systemctl start ripstop; journalctl -u ripstop says why it ended",
+    );
+  }
+  const shown = `ripstop ${status.agent.version}, pid ${status.agent.pid}, ${status.condition}`;
+  if (status.reasons.length === 0) return ok("agent", shown);
+  return warn(
+    "agent",
+    `${shown}: ${status.reasons.join("; ")}`,
+    "see there",
+    "ripstop status shows each with its reason",
+  );
+}
+
+export function checkStore({ agent }: NodeStatus): Finding {
+  if (agent === null) return skip("store", "needs a running agent");
+  const { kind, connected, detail, lastSyncAgeMs } = agent.store;
+  const age = lastSyncAgeMs === null ? "never read" : `read ${Math.round(lastSyncAgeMs / 1000)} s ago`;
+  if (connected) return ok("store", `${kind}, ${age}`);
+  return fail(
+    "store",
+    `${kind}, ${age}: ${detail}`,
+    "traffic goes on, but nodes that join or leave are not noticed, and this node's lease is not renewed",
+    "make the store reachable again; the agent connects by itself",
+  );
+}
+
+export function checkDataplane(status: NodeStatus): Finding {
+  const { dataplane, agent } = status;
+  const mode = agent?.dataplane.mode ?? "auto";
+  if (dataplane.state === "running") {
+    const ports = dataplane.inspection?.ports.map(({ side, kind }) => `${side} ${kind}`).join(", ") ?? "";
+    return ok("dataplane", `running, pid ${dataplane.pid ?? "?"}, ${ports}`);
+  }
+  if (mode === "kernel" || agent?.dataplane.phase === "off")
+    return ok("dataplane", "the kernel's path carries, as configured");
+  return warn(
+    "dataplane",
+    `${dataplane.state}: ${agent?.dataplane.reason ?? "the kernel's path carries"}`,
+    "packets are carried by the kernel: all works, but slower and without this data plane's counters",
+    "ripstop status says why; dataplane.log in the run directory has its last words",
+  );
+}
+
+export function checkDrops({ dataplane }: NodeStatus): Finding {
+  const { counters } = dataplane;
+  if (counters === null) return skip("drops", "needs a running data plane");
+  const received = LANE_NAMES.reduce((sum, name) => sum + counters[name].rxPackets, 0n);
+  const dropped = LANE_NAMES.reduce((sum, name) => sum + totalDrops(counters[name].drops), 0n);
+  const shown = `${dropped} of ${received} packets: ${topReasons(counters) || "none"}`;
+  if (dropped * DROP_SHARE <= received) return ok("drops", shown);
+  return warn(
+    "drops",
+    shown,
+    "docs/drop-reasons.md explains each reason",
+    "ripstop capture -i drop shows the packets themselves",
+  );
+}
+
+/** Wrong checksums on the wire are nearly always a NIC or hypervisor that was told to fill them and did not. */
+export async function checkChecksums({ dataplane }: NodeStatus): Promise<Finding> {
+  const drops = dataplane.counters?.decap.drops ?? {};
+  const own = ["outer_csum", "udp_csum", "inner_csum"].filter((reason) => (drops[reason] ?? 0n) > 0n);
+  const kernel = await kernelChecksumErrors();
+  if (own.length === 0 && kernel === 0) return ok("checksums", "no packet with a wrong checksum has come");
+  const seen = [
+    ...own.map((reason) => `${drops[reason]} dropped as ${reason}`),
+    ...(kernel > 0 ? [`${kernel} UDP datagrams refused by the kernel`] : []),
+  ];
+  return fail(
+    "checksums",
+    seen.join(", "),
+    "a peer's NIC or hypervisor sends packets whose checksum it was to fill and did not (checksum offload): connections stall for seconds",
+    "on the peer: ethtool -K UPLINK tx-checksum-ip-generic off, and ethtool -K flannel.1 tx-checksum-ip-generic off for the kernel's path",
+  );
+}
+
+async function kernelChecksumErrors(): Promise<number> {
+  const text = await readFile("/proc/net/snmp", "utf8").catch(() => "");
+  const [names, values] = text.split("\n").filter((line) => line.startsWith("Udp:"));
+  const at = names?.split(" ").indexOf("InCsumErrors") ?? -1;
+  return at < 0 ? 0 : Number(values?.split(" ")[at] ?? 0);
+}
+
+export async function checkUplink(
+  facts: HostFacts,
+  expected: Expectation,
+  status: NodeStatus,
+  run: CommandRunner = runCommand,
+): Promise<Finding> {
+  const uplink = facts.links.find(({ ifname }) => ifname === expected.externalInterface);
+  if (uplink === undefined) return skip("uplink", "needs a running agent");
+  const driver = await run(["ethtool", "-i", uplink.ifname]).catch(() => null);
+  const features = await run(["ethtool", "-k", uplink.ifname]).catch(() => null);
+  const name = /^driver: (.*)$/m.exec(driver?.stdout ?? "")?.[1] ?? "unknown";
+  const lro = /^large-receive-offload: on/m.test(features?.stdout ?? "");
+  const own = status.dataplane.inspection?.ports.some(({ kind }) => kind === "xdp") ?? false;
+  const foreign = uplink.xdp?.prog !== undefined && !own ? uplink.xdp.prog : null;
+  const shown = `${uplink.ifname}, driver ${name}, MTU ${uplink.mtu}`;
+  if (!uplink.flags.includes("UP")) {
+    return fail("uplink", `${shown}, down`, "no node is reached", `ip link set ${uplink.ifname} up`);
+  }
+  if (foreign !== null) {
+    return warn(
+      "uplink",
+      `${shown}, XDP program ${foreign.id} ${foreign.name ?? ""}`.trimEnd(),
+      "it sees every packet first and may take or drop encapsulated ones; the xdp port cannot be used beside it",
+      `bpftool prog show id ${foreign.id} says whose it is`,
+    );
+  }
+  if (lro && own) {
+    return warn(
+      "uplink",
+      `${shown}, large-receive-offload on`,
+      "XDP cannot take merged packets: native mode is refused or packets are lost",
+      `ethtool -K ${uplink.ifname} lro off`,
+    );
+  }
+  return ok("uplink", shown);
+}
+
+export function topReasons(counters: Counters): string {
+  const sums = new Map<string, bigint>();
+  for (const name of LANE_NAMES) {
+    for (const [reason, count] of Object.entries(counters[name].drops))
+      if (count > 0n) sums.set(reason, (sums.get(reason) ?? 0n) + count);
+  }
+  const sorted = [...sums].sort(([, a], [, b]) => (a < b ? 1 : -1));
+  return sorted.map(([reason, count]) => `${reason} ${count}`).join(", ");
+}

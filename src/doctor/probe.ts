@@ -1,0 +1,108 @@
+// Asks other nodes whether packets arrive: echo requests through the machine's own ping, and datagrams and connections to a
+// closed port, whose refusal is an answer too. A handful of packets each. Owned by doctor, ping and connectivity.
+import { createSocket } from "node:dgram";
+import { connect } from "node:net";
+import { type CommandRunner, runCommand } from "../host/command.js";
+
+/** IP and ICMP headers around a ping's payload. */
+const ICMP_OVERHEAD = { 4: 28, 6: 48 } as const;
+const UDP_OVERHEAD = { 4: 28, 6: 48 } as const;
+/** Discard: nobody listens there. */
+const CLOSED_PORT = 9;
+const TRY_MS = 1_000;
+
+export interface PingAnswer {
+  readonly sent: number;
+  readonly received: number;
+  /** Milliseconds; null without an answer. */
+  readonly minMs: number | null;
+  readonly medianMs: number | null;
+  readonly maxMs: number | null;
+}
+
+export interface PingOptions {
+  readonly count?: number;
+  /** Length of the whole IP packet; it must not be fragmented. */
+  readonly bytes?: number;
+  readonly run?: CommandRunner;
+}
+
+export async function ping(address: string, options: PingOptions = {}): Promise<PingAnswer> {
+  const count = options.count ?? 3;
+  const family = familyOf(address);
+  const size = options.bytes === undefined ? [] : ["-M", "do", "-s", `${options.bytes - ICMP_OVERHEAD[family]}`];
+  const argv = ["ping", `-${family}`, "-n", "-c", `${count}`, "-i", "0.1", "-W", "1", ...size, address];
+  const { stdout } = await (options.run ?? runCommand)(argv, {
+    environment: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+  });
+  const times = [...stdout.matchAll(/ time=([\d.]+) ms/g)].map(([, ms]) => Number(ms)).sort((a, b) => a - b);
+  return {
+    sent: count,
+    received: times.length,
+    minMs: times[0] ?? null,
+    medianMs: times[times.length >> 1] ?? null,
+    maxMs: times.at(-1) ?? null,
+  };
+}
+
+/** The longest packet that gets through unfragmented, between `least` (known to pass) and `most`; null: not even `least`. */
+export async function searchMtu(
+  address: string,
+  least: number,
+  most: number,
+  run?: CommandRunner,
+): Promise<number | null> {
+  const passes = async (bytes: number): Promise<boolean> =>
+    (await ping(address, { count: 2, bytes, ...(run === undefined ? {} : { run }) })).received > 0;
+  if (await passes(most)) return most;
+  if (!(await passes(least))) return null;
+  let [low, high] = [least, most];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (await passes(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** True when a host answers a connection, with whatever answer. */
+export function tcpAnswers(address: string, port = CLOSED_PORT): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: address, port });
+    const end = (answered: boolean): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(answered);
+    };
+    const timer = setTimeout(() => end(false), TRY_MS);
+    socket.once("connect", () => end(true));
+    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code === "ECONNREFUSED"));
+  });
+}
+
+/** True when a host says that nobody listens: the datagram arrived whole, and the answer came back. Tries three times. */
+export async function udpAnswers(address: string, bytes: number, port = CLOSED_PORT): Promise<boolean> {
+  for (let attempt = 0; attempt < 3; attempt++) {
+    if (await tryUdp(address, bytes, port)) return true;
+  }
+  return false;
+}
+
+function tryUdp(address: string, bytes: number, port: number): Promise<boolean> {
+  const family = familyOf(address);
+  const socket = createSocket(family === 4 ? "udp4" : "udp6");
+  return new Promise((resolve) => {
+    const end = (answered: boolean): void => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(answered);
+    };
+    const timer = setTimeout(() => end(false), TRY_MS / 2);
+    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code === "ECONNREFUSED"));
+    socket.connect(port, address, () => socket.send(Buffer.alloc(Math.max(1, bytes - UDP_OVERHEAD[family]))));
+  });
+}
+
+function familyOf(address: string): 4 | 6 {
+  return address.includes(":") ? 6 : 4;
+}

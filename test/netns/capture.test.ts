@@ -1,0 +1,126 @@
+// `ripstop capture` shows what the data plane takes out of tcpdump's sight: at the overlay, at the underlay, and what is
+// dropped with the reason; nothing stays on when it has ended.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type LabNode, labFiles } from "../../src/lab/plan.js";
+import { viewPlane } from "../../src/lab/plane.js";
+import { exitOf, inNamespace, must, ripstop, startRipstop } from "../support/node-commands.js";
+import { assertLaw } from "../support/accounting.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+function podOf(node: LabNode): string {
+  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
+  return `${subnet}.2`;
+}
+
+async function capture(node: LabNode, args: readonly string[], traffic: () => void): Promise<Buffer> {
+  const { child, out, err } = startRipstop(node, "capture", `--run-dir=${node.directory}/run`, ...args);
+  await until("the capture is on", () => err().includes("capturing at") || child.exitCode !== null);
+  traffic();
+  child.kill("SIGINT");
+  assert.equal(await exitOf(child), 0, err());
+  assert.match(err(), /\d+ packets captured, \d+ matched the filter, 0 lost/);
+  return Buffer.concat(out);
+}
+
+for (const underlayPort of ["tap", "xdp"] as const) {
+  test(`a ping through ${underlayPort} ports is seen inside and outside`, { skip: rootNeeded }, async () => {
+    await withLab({ dataplane: "userspace", underlayPort }, async ({ nodes }) => {
+      const [one, other] = nodes as readonly [LabNode, LabNode];
+      const ping = () => void must(one.pod, `ping -c 3 -i 0.05 -W 1 -q ${podOf(other)}`);
+      const lines = (await capture(one, ["-i", "overlay,underlay", "-s", "200"], ping)).toString().trim().split("\n");
+      const count = (pattern: RegExp) => lines.filter((line) => pattern.test(line)).length;
+      const [from, to] = [podOf(one), podOf(other)].map((address) => address.replaceAll(".", "\\."));
+      const [near, far] = ["192\\.168\\.77\\.1\\.\\d+", "192\\.168\\.77\\.2\\.\\d+"];
+      assert.equal(count(new RegExp(`overlay {2}in  ${from} > ${to} ICMP type 8, length 98$`)), 3, lines.join("\n"));
+      assert.equal(
+        count(new RegExp(`underlay out ${near} > 192\\.168\\.77\\.2\\.8472 UDP VXLAN 1: ${from} > ${to} ICMP type 8`)),
+        3,
+      );
+      assert.equal(
+        count(new RegExp(`underlay in  ${far} > 192\\.168\\.77\\.1\\.8472 UDP VXLAN 1: ${to} > ${from} ICMP type 0`)),
+        3,
+      );
+      assert.equal(count(new RegExp(`overlay {2}out ${to} > ${from} ICMP type 0`)), 3);
+    });
+  });
+}
+
+test("a capture is filtered as tcpdump filters, and its file is one that tcpdump reads", {
+  skip: rootNeeded,
+}, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ripstop-capture-"));
+  try {
+    await withLab({ dataplane: "userspace" }, async ({ nodes }) => {
+      const [one, other] = nodes as readonly [LabNode, LabNode];
+      const file = join(folder, "seen.pcapng");
+      const traffic = () => {
+        must(one.pod, `ping -c 2 -i 0.05 -W 1 -q ${podOf(other)}`);
+        must(one.pod, `ping -c 4 -i 0.05 -W 1 -q -s 1000 ${podOf(other)}`);
+      };
+      const read = (path: string) =>
+        spawnSync("tcpdump", ["-nr", path], { encoding: "utf8" }).stdout.trim().split("\n");
+      await capture(
+        other,
+        ["-i", "overlay", "-w", file, "icmp[icmptype]", "==", "8", "and", "greater", "500"],
+        traffic,
+      );
+      const lines = read(file);
+      assert.equal(lines.length, 4, lines.join("\n"));
+      for (const line of lines) assert.match(line, /ICMP echo request, id \d+, seq \d, length 1008$/);
+      const bytes = await capture(other, ["-w", "-", "icmp"], () => void must(one.pod, `ping -c 1 -q ${podOf(other)}`));
+      assert.equal(bytes.readUInt32LE(0), 0x0a0d0d0a);
+
+      const bad = ripstop(one, "capture", `--run-dir=${one.directory}/run`, "udp", "prot", "53");
+      assert.equal(bad.status, 1);
+      assert.match(
+        bad.stderr,
+        /^ripstop: the capture filter 'udp prot 53' is not understood: .* \(CAPTURE_FILTER_BAD\)\n$/,
+      );
+      const { counters } = (await viewPlane(other)) ?? assert.fail("no data plane");
+      assertLaw(counters, other.namespace);
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("dropped packets are captured with the reason, and only while somebody looks", { skip: rootNeeded }, async () => {
+  await withLab({ dataplane: "userspace" }, async ({ nodes }) => {
+    const [one, other] = nodes as readonly [LabNode, LabNode];
+    // An address that no lease has: encapsulated to us by nobody we know.
+    must(other.namespace, "ip address add 192.168.77.99/24 dev eth0");
+    const stranger = () =>
+      void inNamespace(
+        other.namespace,
+        "python3",
+        "-c",
+        `import socket; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(("192.168.77.99",0)); s.sendto(bytes([8,0,0,0,0,0,1,0])+bytes(60),("192.168.77.1",8472))`,
+      );
+    const lines = (await capture(one, ["-i", "drop"], stranger)).toString().trim().split("\n");
+    assert.equal(lines.length, 1, lines.join("\n"));
+    assert.match(
+      lines[0] ?? "",
+      /drop {5}in {2}unknown_peer 192\.168\.77\.99\.\d+ > 192\.168\.77\.1\.8472 UDP VXLAN 1/,
+    );
+    const busy = startRipstop(one, "capture", `--run-dir=${one.directory}/run`);
+    await until("the capture is on", () => busy.err().includes("capturing at"));
+    const second = ripstop(one, "capture", `--run-dir=${one.directory}/run`, "--seconds=1");
+    assert.match(second.stderr, /CAPTURE_BUSY/);
+    busy.child.kill("SIGKILL");
+    await exitOf(busy.child);
+    await until(
+      "the killed capture has left the data plane",
+      () => ripstop(one, "capture", `--run-dir=${one.directory}/run`, "--seconds=1").status === 0,
+    );
+    stranger();
+    const { counters } = (await viewPlane(one)) ?? assert.fail("no data plane");
+    assert.equal(counters.decap.drops["unknown_peer"], 2n);
+    assertLaw(counters, one.namespace);
+  });
+});

@@ -1,0 +1,212 @@
+// The complaints that flannel's users have for years (docs/troubleshooting.md), each brought about for real; the doctor must
+// name it, say what to do, and find nothing once it is done.
+//   p1 - n1 (agent) --+
+//   p2 - n2 (agent) --+-- switch
+//   p3 - n3 (kernel) -+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
+import { parsePrefix4 } from "../../src/addr/prefix.js";
+import type { Finding } from "../../src/doctor/finding.js";
+import { agentArguments } from "../../src/lab/agent-node.js";
+import { labStore } from "../../src/lab/store.js";
+import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { viewPlane } from "../../src/lab/plane.js";
+import { exitOf, inNamespace, killAgent, must, ripstop, whereabouts } from "../support/node-commands.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+function examine(node: LabNode, ...flags: string[]): readonly Finding[] {
+  const { status, stdout, stderr } = ripstop(node, "doctor", "-o", "json", ...whereabouts(node), ...flags);
+  assert.ok(status === 0 || status === 1, `doctor ended with ${status}: ${stderr}`);
+  const findings = JSON.parse(stdout) as readonly Finding[];
+  assert.equal(status, findings.some(({ verdict }) => verdict === "fail") ? 1 : 0);
+  for (const finding of findings) {
+    const problem = finding.verdict === "fail" || finding.verdict === "warn";
+    assert.equal(
+      finding.meaning !== "" && finding.fix !== "",
+      problem,
+      `${finding.check}: a problem has meaning and fix`,
+    );
+  }
+  return findings;
+}
+
+function failures(node: LabNode, ...flags: string[]): ReadonlyMap<string, Finding> {
+  return new Map(
+    examine(node, ...flags)
+      .filter(({ verdict }) => verdict === "fail")
+      .map((one) => [one.check, one]),
+  );
+}
+
+function assertNamed(node: LabNode, check: string, value: RegExp, fix: RegExp, ...flags: string[]): void {
+  const found = failures(node, ...flags);
+  assert.match(found.get(check)?.value ?? `not found among ${[...found.keys()].join(", ")}`, value);
+  assert.match(found.get(check)?.fix ?? "", fix);
+}
+
+function assertWell(node: LabNode, ...flags: string[]): void {
+  assert.deepEqual([...failures(node, ...flags).values()], []);
+}
+
+test("the doctor names what is wrong on a node, and is content when it is mended", { skip: rootNeeded }, async (t) => {
+  await withLab({ nodes: 3, kernelPeers: [3] }, async (plan) => {
+    const [one, two, kernel] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+    assertWell(one);
+
+    await t.test("subnet.env is missing", () => {
+      const path = labFiles.subnetFile(one);
+      const text = readFileSync(path);
+      rmSync(path);
+      assertNamed(one, "subnet_env", /subnet\.env is missing/, /restart the agent/, "--no-probe");
+      writeFileSync(path, text);
+      assertWell(one, "--no-probe");
+    });
+
+    await t.test("the network between carries less than the interface says", () => {
+      must(plan.switchNamespace, `ip link set ${two.switchPort} mtu 1400`);
+      assertNamed(one, "reach", /packets up to 1350 bytes arrive, the overlay's MTU is 1450/, /Backend\.MTU to 1350/);
+      must(plan.switchNamespace, `ip link set ${two.switchPort} mtu 1500`);
+      assertWell(one);
+    });
+
+    await t.test("a firewall on the peer blocks the port", () => {
+      must(kernel.namespace, "iptables -A INPUT -p udp --dport 8472 -j DROP");
+      assertNamed(
+        one,
+        "reach",
+        /peer 192\.168\.77\.3 answers pings, 10\.244\.\d+\.0 behind it does not/,
+        /allow UDP port 8472/,
+      );
+      must(kernel.namespace, "iptables -F INPUT");
+    });
+
+    await t.test("a firewall on this node blocks the port", () => {
+      must(one.namespace, "iptables -A INPUT -p udp --dport 8472 -j DROP");
+      assertNamed(
+        one,
+        "udp_port",
+        /INPUT: -p udp .*--dport 8472 -j DROP/,
+        /-I INPUT -p udp --dport 8472 -j ACCEPT/,
+        "--no-probe",
+      );
+      must(one.namespace, "iptables -F INPUT");
+      must(one.namespace, "iptables -P INPUT DROP");
+      assertNamed(one, "udp_port", /policy DROP, and no rule accepts UDP 8472/, /--dport 8472 -j ACCEPT/, "--no-probe");
+      must(one.namespace, "iptables -P INPUT ACCEPT");
+      must(one.namespace, "nft add table inet site");
+      must(one.namespace, "nft add chain inet site in { type filter hook input priority 0 ; }");
+      must(one.namespace, "nft add rule inet site in udp dport 8472 drop");
+      assertNamed(
+        one,
+        "udp_port",
+        /nftables inet site in: udp dport 8472 drop/,
+        /accept "udp dport 8472" in that chain/,
+        "--no-probe",
+      );
+      must(one.namespace, "nft delete table inet site");
+      assertWell(one, "--no-probe");
+    });
+
+    await t.test("FORWARD drops", () => {
+      must(one.namespace, "iptables -I FORWARD -j DROP");
+      assertNamed(one, "forward", /iptables FORWARD: -j DROP/, /--iptables-forward-rules/, "--no-probe");
+      must(one.namespace, "iptables -D FORWARD -j DROP");
+      assertWell(one, "--no-probe");
+    });
+
+    await t.test("a machine announces our public address", async () => {
+      const copy = { subnet: parsePrefix4("10.244.200.0/24"), ipv6Subnet: null } as const;
+      const attrs = {
+        publicIp: parseIpv4(one.underlay),
+        publicIpv6: null,
+        backendType: "vxlan",
+        backendData: { VNI: 1, VtepMAC: "02:00:00:00:00:99" },
+      };
+      await labStore(plan).hold({ ...copy, attrs } as never);
+      await until("the agent has seen it", () =>
+        /cannot be used/.test(ripstop(one, "status", "--run-dir", `${one.directory}/run`).stdout),
+      );
+      assertNamed(one, "public_ip", /announces our own public address 192\.168\.77\.1/, /--public-ip/, "--no-probe");
+      await labStore(plan).release({ ...copy, attrs } as never);
+      await until(
+        "the agent has seen it go",
+        () => ripstop(one, "status", "--run-dir", `${one.directory}/run`).status === 0,
+      );
+      assertWell(one, "--no-probe");
+    });
+
+    await t.test("a peer's checksums are wrong", async () => {
+      must(kernel.namespace, "nft add table ip wrong");
+      must(kernel.namespace, "nft add chain ip wrong out { type filter hook output priority 0 ; }");
+      must(kernel.namespace, "nft add rule ip wrong out udp dport 8472 udp checksum set 4660");
+      inNamespace(kernel.pod, "ping", "-c", "1", "-W", "1", "-q", address(one));
+      await until("it was dropped", async () => ((await viewPlane(one))?.counters.decap.drops["udp_csum"] ?? 0n) > 0n);
+      assertNamed(
+        one,
+        "checksums",
+        /dropped as udp_csum/,
+        /ethtool -K UPLINK tx-checksum-ip-generic off/,
+        "--no-probe",
+      );
+      must(kernel.namespace, "nft delete table ip wrong");
+    });
+
+    await t.test("the agent is dead, and its work is undone behind its back", async () => {
+      await killAgent(plan, one);
+      const [peer] = must(one.namespace, "ip -4 route show dev flannel.1").split(" ");
+      must(one.namespace, `ip route delete ${peer}`);
+      const announced = must(one.namespace, "cat /sys/class/net/flannel.1/address").trim();
+      must(one.namespace, "ip link set flannel.1 address 02:11:22:33:44:55");
+      const found = failures(one, "--no-probe");
+      assert.match(found.get("agent")?.fix ?? "", /systemctl start ripstop/);
+      assert.match(
+        found.get("peers")?.value ?? "",
+        new RegExp(`the route to ${peer?.replaceAll(".", "\\.")} .* is missing`),
+      );
+      assert.match(found.get("peers")?.fix ?? "", /start it/);
+      assert.match(
+        found.get("device")?.value ?? "",
+        new RegExp(`MAC 02:11:22:33:44:55, this node's lease announces ${announced}`),
+      );
+      assert.match(found.get("device")?.fix ?? "", new RegExp(`ip link set flannel\\.1 address ${announced}`));
+    });
+
+    await t.test("an interface was chosen that does not lead to the others", async () => {
+      must(one.namespace, "ip link add nat0 type veth peer name nat1");
+      must(one.namespace, "ip address add 10.0.2.15/24 dev nat0");
+      must(one.namespace, "ip link set nat0 up");
+      must(one.namespace, "ip link set nat1 up");
+      await withWrongInterface(plan, one, () => {
+        assertNamed(
+          one,
+          "interface",
+          /nat0 \(10\.0\.2\.15\), but peer 192\.168\.77\.\d is reached over eth0/,
+          /--iface=eth0/,
+          "--no-probe",
+        );
+      });
+    });
+  });
+});
+
+function address(node: LabNode): string {
+  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
+  return `${subnet}.2`;
+}
+
+async function withWrongInterface(plan: LabPlan, node: LabNode, body: () => void): Promise<void> {
+  const argv = [...agentArguments(plan, node), "--iface=nat0"];
+  const agent = spawn("ip", ["netns", "exec", node.namespace, ...argv], { stdio: "ignore" });
+  try {
+    const status = () => ripstop(node, "status", "--run-dir", `${node.directory}/run`).stdout;
+    await until("the agent runs on nat0", () => /on nat0/.test(status()), 20_000);
+    body();
+  } finally {
+    agent.kill("SIGTERM");
+    await exitOf(agent);
+  }
+}
