@@ -201,11 +201,6 @@ test("the doctor names what is wrong on a node, and is content when it is mended
   });
 });
 
-function address(node: LabNode): string {
-  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
-  return `${subnet}.2`;
-}
-
 async function withWrongInterface(plan: LabPlan, node: LabNode, body: () => void): Promise<void> {
   const argv = [...agentArguments(plan, node), "--iface=nat0"];
   const agent = spawn("ip", ["netns", "exec", node.namespace, ...argv], { stdio: "ignore" });
