@@ -6,12 +6,19 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 /** Suites whose files each get namespaces of their own, so that they cannot meet: seconds allowed to one file. */
-const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300 };
+const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300, peers: 600 };
 const FILE_SECONDS = 180;
+/** Need programs that take long to build: run only when named (npm run test:peers). */
+const ON_REQUEST = ["peers"];
 /** A test file with this line judges times or rates: nothing else of its suite runs beside it. */
 const ALONE = /^\/\/ Alone: /m;
 /** No network, no root, seconds: what `npm run check` runs. */
 export const FAST = ["tidy", "native", "unit"];
+
+/** All suites that run without being named, cheap ones first. */
+export function usualSuites() {
+  return allSuites().filter((suite) => !ON_REQUEST.includes(suite));
+}
 
 /** All suites there are, cheap ones first. */
 export function allSuites() {

@@ -13,6 +13,8 @@ export interface IperfOptions {
   readonly streams?: number;
   /** Data flows from `to` to `from`, over the same connection set-up. */
   readonly reverse?: boolean;
+  /** A limit for all streams together; absent: as fast as they can. */
+  readonly megabitsPerSecond?: number;
   /** The first part of the run that is not counted. */
   readonly omitSeconds?: number;
   readonly signal?: AbortSignal;
@@ -54,6 +56,8 @@ export async function runIperfTcp(options: IperfOptions): Promise<IperfResult> {
       String(options.streams ?? 1),
     ];
     if (options.reverse === true) args.push("-R");
+    if (options.megabitsPerSecond !== undefined)
+      args.push("-b", `${options.megabitsPerSecond / (options.streams ?? 1)}M`);
     if (options.omitSeconds !== undefined) args.push("-O", String(options.omitSeconds));
     const result = await new Runner().runIn(options.from, "iperf3", args, {
       timeoutMs: (options.seconds + (options.omitSeconds ?? 0)) * 1000 + 10_000,

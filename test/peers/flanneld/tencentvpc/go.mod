@@ -1,0 +1,2 @@
+module github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/vpc
+go 1.20
