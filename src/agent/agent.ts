@@ -6,6 +6,7 @@ import { type AgentOptions, redactOptions } from "../config/options.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
+import { Trigger } from "../lib/trigger.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
@@ -30,6 +31,8 @@ const STORE_PATIENCE_MS = 3_000;
 const STORE_RETRY_MS = 1_000;
 /** A new lease is given back within this time when the start fails. */
 const UNDO_MS = 2_000;
+/** Writing the local snapshot takes at most this part of the time. */
+const SNAPSHOT_COSTS = 20;
 
 /** What a start brought about, for everything that follows. */
 interface Started {
@@ -48,6 +51,7 @@ export class Agent {
   readonly #board: StatusBoard;
   readonly #snapshotPath: string;
   readonly #standings: NodeStandings;
+  readonly #unwritten: Trigger;
   #peers: ReadonlyMap<string, Lease> = new Map();
 
   constructor(options: AgentOptions, parts: AgentParts, paths: RunPaths, board: StatusBoard) {
@@ -57,6 +61,7 @@ export class Agent {
     this.#board = board;
     this.#snapshotPath = snapshotPath(options.stateDir);
     this.#standings = new NodeStandings(parts);
+    this.#unwritten = new Trigger(parts.clock);
   }
 
   /** Rejects when the start fails; resolves when the signal has ended it. */
@@ -215,6 +220,7 @@ export class Agent {
       subnets.run(signal),
       supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),
+      this.#keepSnapshot(started, signal),
       config.run(() => session.external, reconfigure, signal),
       this.#followAddresses(config, reconfigure, signal),
     ];
@@ -255,8 +261,23 @@ export class Agent {
     for await (const { peers } of started.subnets.peers(signal)) {
       this.#peers = peers;
       session().update(peers);
-      await this.#remember(started, peers);
+      this.#unwritten.kick();
     }
+  }
+
+  /** At once where it costs little; else often enough to lose little. What is new at the end is written too. */
+  async #keepSnapshot(started: Started, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    let written: ReadonlyMap<string, Lease> | null = null;
+    while (!signal.aborted) {
+      await this.#unwritten.wait(Number.POSITIVE_INFINITY, signal);
+      if (this.#peers === written) continue;
+      const startMs = clock.nowMs();
+      written = this.#peers;
+      await this.#remember(started, written);
+      await clock.sleep((clock.nowMs() - startMs) * SNAPSHOT_COSTS, signal);
+    }
+    if (this.#peers !== written) await this.#remember(started, this.#peers);
   }
 
   /** What a start without the store needs; that it cannot be written is worth a line, not the overlay. */

@@ -1,27 +1,24 @@
 // One external interface, one backend, one lease: from making the backend until one of them is no longer true. Then the agent
-// begins another session; the overlay device, the kernel's tables and the data plane stay in place between the two. One loop
-// compares and corrects; leases, kernel events and time only say when. Never two passes at once.
+// begins another session; the overlay device, the kernel's tables and the data plane stay in place between the two. Turns
+// leases and kernel events into reasons for the reconciler (the kernel) and the plane wish (the data plane) to look again.
 import type { Backend, Overlay, RefusedPeer } from "../backend/backend.js";
 import type { DataPlaneChoice, NetworkConfig } from "../config/network-config.js";
 import type { AgentOptions } from "../config/options.js";
-import type { OpenOptions } from "../dataplane/binding.js";
-import { encodePeerTable, withVersion } from "../dataplane/codec.js";
-import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
+import type { PeerTable } from "../dataplane/peer-table.js";
 import { type ExternalInterface, listHost, selectExternalInterface } from "../host/external-interface.js";
-import type { HostFailure, ReconcileReport } from "../host/host.js";
+import type { HostEvent, HostFailure } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { Latest } from "../lib/latest.js";
 import { Trigger } from "../lib/trigger.js";
-import { OwnDevice } from "./own-device.js";
 import type { AgentParts } from "./parts.js";
+import { PlaneWish } from "./plane-wish.js";
+import { Reconciler } from "./reconciler.js";
 import type { DesiredDataplane } from "./supervisor.js";
 
-/** A burst of kernel events costs one pass. */
-const DEBOUNCE_MS = 50;
-/** Everything is compared at least this often. */
-const PERIOD_MS = 10_000;
-/** Next hops are asked for again: what the kernel learns elsewhere changes without a word to us. */
-const NEXT_HOP_MS = 5_000;
+/** Looking at the host's interfaces: at once, then so many times what it costs later. */
+const LOOK_PACE_MS = 100;
+const LOOK_COSTS = 20;
+const RETRY_MS = 1_000;
 
 export interface SessionOptions {
   readonly options: AgentOptions;
@@ -39,29 +36,30 @@ export interface SessionReport {
   readonly error: string | null;
 }
 
+/** What a session has once it is attached to its device. */
+interface Running {
+  readonly overlay: Overlay;
+  readonly reconciler: Reconciler;
+  /** Null when the backend cannot be carried by a data plane. */
+  readonly wish: PlaneWish | null;
+}
+
+const NOTHING: SessionReport = { table: null, refused: [], failures: [], error: null };
+
 export class Session {
   readonly external: ExternalInterface;
   readonly backend: Backend;
   /** What the data plane shall carry; nothing before the first table, never when the backend cannot be carried. */
   readonly desired = new Latest<DesiredDataplane>();
-  report: SessionReport = { table: null, refused: [], failures: [], error: null };
   readonly #given: SessionOptions;
-  readonly #kernel: Trigger;
-  readonly #resolve: Trigger;
-  #overlay: Overlay | null = null;
-  #leases: ReadonlyMap<string, Lease> = new Map();
-  #nextHops: ReadonlyMap<number, NextHop> = new Map();
-  #bytes = Buffer.alloc(0);
-  #version = 0n;
-  readonly #ownDevice: OwnDevice;
+  readonly #interfaces: Trigger;
+  #running: Running | null = null;
 
   private constructor(given: SessionOptions, external: ExternalInterface, backend: Backend) {
     this.#given = given;
     this.external = external;
     this.backend = backend;
-    this.#kernel = new Trigger(given.parts.clock);
-    this.#resolve = new Trigger(given.parts.clock);
-    this.#ownDevice = new OwnDevice(given.parts.clock);
+    this.#interfaces = new Trigger(given.parts.clock);
   }
 
   /** Chooses the interface and makes the backend; changes nothing on the host. */
@@ -83,7 +81,11 @@ export class Session {
   }
 
   get overlay(): Overlay | null {
-    return this.#overlay;
+    return this.#running?.overlay ?? null;
+  }
+
+  get report(): SessionReport {
+    return this.#running?.reconciler.report ?? NOTHING;
   }
 
   leaseAttrs(previous: LeaseAttrs | null): Promise<LeaseAttrs> {
@@ -92,135 +94,109 @@ export class Session {
 
   /** Makes the device and programs the first peers; afterwards the kernel path forwards. */
   async start(own: Lease, leases: ReadonlyMap<string, Lease>): Promise<Overlay> {
-    this.#leases = leases;
-    this.#overlay = await this.backend.attach(own);
-    await this.#pass(this.#overlay);
-    return this.#overlay;
+    const overlay = await this.backend.attach(own);
+    const { clock, logger, host } = this.#given.parts;
+    const { dataplane } = overlay;
+    const common = { overlay, clock, logger };
+    const wish =
+      dataplane === null
+        ? null
+        : new PlaneWish({ ...common, dataplane, host, choice: this.#given.choice }, this.desired);
+    const applied = async (table: PeerTable, compared: boolean) => wish?.follow(table, compared);
+    const reconciler = new Reconciler({ ...common, applied }, leases);
+    this.#running = { overlay, reconciler, wish };
+    await reconciler.start();
+    return overlay;
   }
 
   /** The leases of all nodes, ours included. */
   update(leases: ReadonlyMap<string, Lease>): void {
-    this.#leases = leases;
-    this.#kernel.kick();
+    this.#running?.reconciler.update(leases);
   }
 
   /** Until the signal (null), or until the external interface is another than it was: then resolves with the reason. */
   async run(signal: AbortSignal): Promise<string | null> {
+    const running = this.#running;
+    if (running === null) return null;
     const over = new AbortController();
     const both = AbortSignal.any([signal, over.signal]);
-    const loops = [this.#reconcile(both), this.#resolveNextHops(both)];
+    const loops = [running.reconciler.run(both), running.wish?.run(both), this.#watchKernel(running, both)];
     try {
-      return await this.#watchHost(both);
+      return await this.#watchInterfaces(both);
     } finally {
       over.abort();
       await Promise.all(loops);
     }
   }
 
-  async #reconcile(signal: AbortSignal): Promise<void> {
-    const { clock, logger } = this.#given.parts;
+  async #watchKernel(running: Running, signal: AbortSignal): Promise<void> {
+    const { parts } = this.#given;
     while (!signal.aborted) {
-      await this.#kernel.wait(PERIOD_MS, signal);
-      if (signal.aborted || this.#overlay === null) return;
       try {
-        await this.#pass(this.#overlay);
+        for await (const events of parts.host.events(signal)) for (const event of events) this.#hear(running, event);
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        if (reason !== this.report.error) logger.warn("cannot program the host; trying again", { error });
-        this.report = { ...this.report, error: reason };
-        await clock.sleep(1_000, signal);
-        this.#kernel.kick();
+        parts.logger.warn("kernel events are interrupted; the periodic comparison goes on", { error });
+        await parts.clock.sleep(RETRY_MS, signal);
+        // What happened in between nobody told.
+        this.#hear(running, { kind: "overrun" });
       }
-      await clock.sleep(DEBOUNCE_MS, signal);
     }
   }
 
-  async #pass(overlay: Overlay): Promise<void> {
-    const { table, refused } = await overlay.peers(this.#leases, 0n);
-    const report = await overlay.reconcile(table);
-    this.#tell(refused, report);
-    this.report = { table, refused, failures: report.failures, error: null };
-    await this.#want(overlay);
-    this.#resolve.kick();
+  #hear({ overlay, reconciler, wish }: Running, event: HostEvent): void {
+    if (this.#concernsInterfaces(event)) this.#interfaces.kick();
+    if (concernsOverlay(event, overlay, this.external.name)) reconciler.distrust();
+    wish?.hear(event);
   }
 
-  #tell(refused: readonly RefusedPeer[], { changes, failures }: ReconcileReport): void {
-    const { logger } = this.#given.parts;
-    const examples = changes.slice(0, 5).map(({ object, action }) => `${action} ${object}`);
-    if (changes.length > 0) logger.info("programmed the host", { changes: changes.length, detail: examples });
-    for (const item of news(refused, this.report.refused)) {
-      logger.warn("a lease cannot be used", { key: item.key, reason: item.reason });
-    }
-    for (const item of news(failures, this.report.failures)) {
-      logger.warn("a kernel object cannot be made", { detail: item.object, reason: item.message });
-    }
-  }
-
-  /** Reads everything after its one wait, so that of several calls under way none can put back an older state. */
-  async #want(overlay: Overlay): Promise<void> {
-    if (overlay.dataplane === null) return;
-    const options = { ...overlay.dataplane, ...portsOf(this.#given.choice) };
-    const incarnation = await this.#incarnation(options);
-    const { table } = this.report;
-    if (table === null) return;
-    const bytes = Buffer.from(encodePeerTable(table, this.#nextHops));
-    const before = this.desired.current;
-    const sameBytes = bytes.equals(this.#bytes);
-    if (before !== undefined && sameBytes && before.incarnation === incarnation) return;
-    if (!sameBytes) this.#version++;
-    this.#bytes = bytes;
-    const kept = sameBytes ? before?.table : null;
-    this.desired.set({ options, incarnation, table: kept ?? withVersion(bytes, this.#version) });
-  }
-
-  /** Names the devices as they are now: a device that was deleted and made again needs new ports and new steering. */
-  async #incarnation({ encapsulation, underlayDevice, overlayDevice }: OpenOptions): Promise<string> {
-    const links = await this.#given.parts.host.links();
-    const describe = (name: string) => {
-      const link = links.find((candidate) => candidate.name === name);
-      return link === undefined ? `${name} absent` : `${name} ${link.index} ${link.mtu} ${link.mac ?? ""}`;
-    };
-    const underlay = describe(underlayDevice);
-    if (encapsulation === "vxlan") return `${underlay}; ${describe(overlayDevice)}`;
-    // The data plane makes this one itself: that it is another after opening is no reason to open again.
-    const losses = this.#ownDevice.look(links.some(({ name }) => name === overlayDevice));
-    return losses === 0 ? underlay : `${underlay}; ${overlayDevice} was removed ${losses} times`;
-  }
-
-  /** For ports that build their own Ethernet header; the kernel path and the TAP port need none, so nothing waits for it. */
-  async #resolveNextHops(signal: AbortSignal): Promise<void> {
-    const { logger } = this.#given.parts;
-    while (!signal.aborted) {
-      await this.#resolve.wait(NEXT_HOP_MS, signal);
-      const { table } = this.report;
-      if (signal.aborted || table === null || this.#overlay?.dataplane == null) continue;
-      try {
-        this.#nextHops = await this.#overlay.nextHops(table);
-        await this.#want(this.#overlay);
-      } catch (error) {
-        logger.debug("cannot resolve next hops", { error });
-      }
+  /** Pods come and go with links of their own, which cannot become the external interface unless a name was asked for. */
+  #concernsInterfaces(event: HostEvent): boolean {
+    const { iface, ifaceRegex } = this.#given.options;
+    switch (event.kind) {
+      case "link":
+        return event.index === this.external.index || iface.length > 0 || ifaceRegex.length > 0;
+      case "address":
+      case "route":
+      case "overrun":
+        return true;
+      case "neighbor":
+      case "peer":
+        return false;
     }
   }
 
   /** What is gone is waited for: addresses come and go one by one while an interface is reconfigured. */
-  async #watchHost(signal: AbortSignal): Promise<string | null> {
-    const { parts } = this.#given;
+  async #watchInterfaces(signal: AbortSignal): Promise<string | null> {
+    const { clock } = this.#given.parts;
     const was = describeExternal(this.external);
     while (!signal.aborted) {
-      try {
-        for await (const { kind } of parts.host.events(signal)) {
-          this.#kernel.kick();
-          if (kind === "neighbor") continue;
-          const now = await findExternal(this.#given).catch(() => null);
-          if (now !== null && describeExternal(now) !== was) return `${was} became ${describeExternal(now)}`;
-        }
-      } catch (error) {
-        parts.logger.warn("kernel events are interrupted; the periodic comparison goes on", { error });
-        await parts.clock.sleep(1_000, signal);
-      }
+      await this.#interfaces.wait(Number.POSITIVE_INFINITY, signal);
+      if (signal.aborted) break;
+      const startMs = clock.nowMs();
+      const now = await findExternal(this.#given).catch(() => null);
+      if (now !== null && describeExternal(now) !== was) return `${was} became ${describeExternal(now)}`;
+      await clock.sleep(Math.max(LOOK_PACE_MS, (clock.nowMs() - startMs) * LOOK_COSTS), signal);
     }
     return null;
+  }
+}
+
+function concernsOverlay(event: HostEvent, overlay: Overlay, external: string): boolean {
+  switch (event.kind) {
+    case "link":
+      return (
+        event.name === external ||
+        event.name === overlay.dataplane?.overlayDevice ||
+        overlay.devices.includes(event.name)
+      );
+    case "route":
+      return overlay.dependsOnRoutes;
+    case "address":
+    case "peer":
+    case "overrun":
+      return true;
+    case "neighbor":
+      return false;
   }
 }
 
@@ -231,14 +207,4 @@ async function findExternal({ parts, options, network }: SessionOptions): Promis
 
 function describeExternal({ name, index, mtu, ipv4, ipv6, publicIp, publicIpv6 }: ExternalInterface): string {
   return [name, index, `mtu ${mtu}`, ipv4, ipv6, publicIp, publicIpv6].join(" ");
-}
-
-function portsOf({ overlayPort, underlayPort, disable, workers, busyPollUs }: DataPlaneChoice) {
-  return { overlayPort, underlayPort, disable, workers: Math.max(1, workers), busyPollUs };
-}
-
-/** What was not there before. */
-function news<T>(now: readonly T[], before: readonly T[]): readonly T[] {
-  const known = new Set(before.map((item) => JSON.stringify(item)));
-  return now.filter((item) => !known.has(JSON.stringify(item)));
 }

@@ -1,9 +1,10 @@
 // What a backend is: how this node's lease becomes an overlay, and how the others' leases become peers. One implementation
 // per backend type (catalog.ts lists them). A backend decides; the host programs the kernel; the agent runs the loop and
 // feeds the data plane. Everything is level-triggered: each call may come again with the same arguments.
+import type { Mac } from "../addr/address.js";
 import type { NetworkConfig } from "../config/network-config.js";
 import type { OpenOptions } from "../dataplane/binding.js";
-import type { NextHop, PeerTable } from "../dataplane/peer-table.js";
+import type { Peer, PeerTable } from "../dataplane/peer-table.js";
 import type { ExternalInterface } from "../host/external-interface.js";
 import type { Host, ReconcileReport } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
@@ -39,6 +40,15 @@ export interface RefusedPeer {
   readonly reason: string;
 }
 
+/** The way to a peer: over which neighbor, the peer itself or a gateway, and its MAC; null when it does not answer. */
+export interface PeerHop {
+  readonly neighbor: string;
+  readonly mac: Mac | null;
+  readonly pathMtu: number;
+}
+
+export type Look = "afresh" | "remembered";
+
 export interface DesiredPeers {
   /** `version` is the one asked for. */
   readonly table: PeerTable;
@@ -51,17 +61,26 @@ export interface Overlay {
   /** Kernel devices that carry the overlay when the data plane does not; empty for host-gw. */
   readonly devices: readonly string[];
   readonly own: Lease;
+  /** True when the routes of the host decide what peers need. */
+  readonly dependsOnRoutes: boolean;
   /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
   readonly dataplane: Pick<
     OpenOptions,
     "encapsulation" | "vni" | "port" | "overlayDevice" | "overlayDeviceV6" | "underlayDevice" | "checksumV4"
   > | null;
-  /** The desired state that follows from the leases. Changes nothing; looks at the routing table where DirectRouting asks. */
-  peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers>;
-  /** Makes the kernel (device, addresses, routes, neighbors, FDB entries) as the table says, also after somebody broke it. */
-  reconcile(table: PeerTable): Promise<ReconcileReport>;
-  /** By peer id; a peer whose next hop is not known is absent. */
-  nextHops(table: PeerTable): Promise<ReadonlyMap<number, NextHop>>;
+  /**
+   * The desired state that follows from the leases; a peer that did not change is the same object as before. Changes nothing.
+   * `look` "afresh", the default, looks at the host too (our own MAC, the routing table where DirectRouting asks).
+   */
+  peers(leases: ReadonlyMap<string, Lease>, version: bigint, look?: Look): Promise<DesiredPeers>;
+  /**
+   * Makes the kernel (device, addresses, routes, neighbors, FDB entries) as the table says, also after somebody broke it. With
+   * `since`, the table it was last made as, only what differs between the two is touched, and nothing else is looked at; a
+   * backend may compare everything all the same.
+   */
+  reconcile(table: PeerTable, since?: PeerTable | null): Promise<ReconcileReport>;
+  /** By peer id; a peer to which no route leads is absent. */
+  nextHops(peers: readonly Peer[]): Promise<ReadonlyMap<number, PeerHop>>;
 }
 
 export type BackendFactory = (context: BackendContext) => Backend;

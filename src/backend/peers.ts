@@ -1,4 +1,4 @@
-// Leases -> peers. Pure. Leases come from machines we do not control: every check here ends in one refused lease, and
+// One lease -> its peers. Pure. Leases come from machines we do not control: every check here ends in one refused lease, and
 // the others are not affected. Leases of another backend type are none of our business and are passed over in silence, as
 // flannel does.
 import type { Mac, Prefix } from "../addr/address.js";
@@ -6,9 +6,7 @@ import { formatPrefix, prefixCovers, prefixesOverlap } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { UnderlayAddress } from "../host/host.js";
 import { formatUnderlay, sameUnderlay } from "../host/text.js";
-import { settleClaims } from "../lease/claims.js";
 import type { Lease } from "../lease/lease.js";
-import type { RefusedPeer } from "./backend.js";
 
 /** What BackendData must give; a text says what is wrong with it. */
 export type VtepMacReader = (backendData: unknown) => Mac | { readonly reason: string };
@@ -20,8 +18,6 @@ export interface PeerRules {
   readonly networks: readonly Prefix[];
   /** Null for backends without a VTEP. */
   readonly readVtepMac: VtepMacReader | null;
-  /** True when a plain route reaches the peer without a gateway. */
-  readonly isDirect: (underlay: UnderlayAddress) => boolean;
 }
 
 export interface OwnIdentity {
@@ -30,57 +26,14 @@ export interface OwnIdentity {
   readonly underlay: readonly UnderlayAddress[];
 }
 
-export interface BuiltPeers {
-  readonly peers: readonly Peer[];
-  readonly refused: readonly RefusedPeer[];
-}
+/** What a lease gives in one network: a peer, or why it is none. */
+export type Outcome = Omit<Peer, "id"> | { readonly reason: string };
 
-/** Numbers that stay with a peer as long as its lease lives. */
-export class PeerIds {
-  readonly #ids = new Map<string, number>();
-  #next = 1;
-
-  idOf(leaseKey: string, family: 4 | 6): number {
-    const key = `${family} ${leaseKey}`;
-    const known = this.#ids.get(key);
-    if (known !== undefined) return known;
-    const id = this.#next++;
-    this.#ids.set(key, id);
-    return id;
-  }
-
-  /** Forgets leases that are gone; one that comes back is a new peer. */
-  retain(leases: ReadonlyMap<string, Lease>): void {
-    for (const key of this.#ids.keys()) {
-      if (!leases.has(key.slice(2))) this.#ids.delete(key);
-    }
-  }
-}
-
-export function buildPeers(
-  leases: ReadonlyMap<string, Lease>,
-  own: OwnIdentity,
-  rules: PeerRules,
-  ids: PeerIds,
-): BuiltPeers {
-  const refused: RefusedPeer[] = [];
-  const others = new Map([...leases].filter(([key, lease]) => !isOwn(lease, key, own)));
-  const settled = settleClaims(others);
-  for (const { key, reason } of settled.quarantined) refused.push({ key, reason });
-  const peers: Peer[] = [];
-  const macOwners = new Map<string, string>();
-  const oldestFirst = [...settled.leases.values()].sort((a, b) => (a.createRevision < b.createRevision ? -1 : 1));
-  for (const lease of oldestFirst) {
-    if (rules.leaseType !== null && lease.attrs.backendType !== rules.leaseType) continue;
-    for (const network of rules.networks) {
-      const outcome = peerOf(lease, network, own, rules, macOwners);
-      if (outcome === null) continue;
-      if ("reason" in outcome) refused.push({ key: lease.key, reason: outcome.reason });
-      else peers.push({ id: ids.idOf(lease.key, network.family), ...outcome });
-    }
-  }
-  ids.retain(leases);
-  return { peers, refused };
+/** In the order of the networks; null where the lease has nothing, or is none of this backend's business. */
+export function readPeers(lease: Lease, key: string, own: OwnIdentity, rules: PeerRules): readonly (Outcome | null)[] {
+  const foreign = rules.leaseType !== null && lease.attrs.backendType !== rules.leaseType;
+  if (foreign || isOwn(lease, key, own)) return [];
+  return rules.networks.map((network) => peerOf(lease, network, own, rules));
 }
 
 function isOwn(lease: Lease, key: string, own: OwnIdentity): boolean {
@@ -96,14 +49,8 @@ function sameNode({ attrs }: Lease, own: OwnIdentity): boolean {
   return own.underlay.some((address) => address.address === (address.family === 4 ? attrs.publicIp : attrs.publicIpv6));
 }
 
-/** One family of a lease: a peer, a reason why not, or null when the lease has nothing in this family. */
-function peerOf(
-  lease: Lease,
-  network: Prefix,
-  own: OwnIdentity,
-  rules: PeerRules,
-  macOwners: Map<string, string>,
-): Omit<Peer, "id"> | { readonly reason: string } | null {
+/** One family of a lease; null when the lease has nothing in this family. */
+function peerOf(lease: Lease, network: Prefix, own: OwnIdentity, rules: PeerRules): Outcome | null {
   const { attrs } = lease;
   const prefix = network.family === 4 ? lease.subnet : lease.ipv6Subnet;
   if (prefix === null) return null;
@@ -123,13 +70,9 @@ function peerOf(
   if (rules.readVtepMac !== null) {
     const read = rules.readVtepMac(network.family === 4 ? attrs.backendData : attrs.backendV6Data);
     if (typeof read !== "string") return read;
-    const owner = macOwners.get(`${network.family} ${read}`);
-    if (owner !== undefined)
-      return { reason: `its VTEP MAC ${read} is that of ${owner}; is the machine a copy of that one?` };
-    macOwners.set(`${network.family} ${read}`, lease.key);
     vtepMac = read;
   }
-  return { leaseKey: lease.key, prefix, underlay, vtepMac, direct: rules.isDirect(underlay) };
+  return { leaseKey: lease.key, prefix, underlay, vtepMac, direct: false };
 }
 
 function underlayOf({ attrs }: Lease, family: 4 | 6): UnderlayAddress | null {

@@ -1,15 +1,20 @@
 // The Overlay of every backend that programs the kernel with routes to peers. What differs between them is a Wiring: the
 // devices, the entries each peer needs, and what a lease must say. Stateless but for the peers' numbers.
-import type { LocalEndpoint, NextHop, Peer, PeerTable } from "../dataplane/peer-table.js";
+import type { LocalEndpoint, Peer, PeerTable } from "../dataplane/peer-table.js";
 import type { HostChange, HostFailure, PeerEntry, PeerScope, ReconcileReport, UnderlayAddress } from "../host/host.js";
+import { formatUnderlay } from "../host/text.js";
 import type { Lease } from "../lease/lease.js";
-import type { Mac } from "../addr/address.js";
-import type { BackendContext, DesiredPeers, Overlay } from "./backend.js";
+import type { Mac, Prefix } from "../addr/address.js";
+import type { NetworkConfig } from "../config/network-config.js";
+import type { BackendContext, DesiredPeers, Look, Overlay, PeerHop } from "./backend.js";
 import { directTest } from "./direct-routes.js";
-import { buildPeers, type OwnIdentity, PeerIds, type VtepMacReader } from "./peers.js";
+import { type DirectTest, PeerBuilder } from "./peer-builder.js";
+import type { OwnIdentity, VtepMacReader } from "./peers.js";
 
-/** Resolving waits for answers from the network, so many questions are open at once. */
-const LOOKUPS_AT_ONCE = 64;
+interface Seen {
+  readonly local: LocalEndpoint;
+  readonly isDirect: DirectTest;
+}
 
 export interface ScopedEntries {
   readonly scope: PeerScope;
@@ -30,7 +35,7 @@ export interface Wiring {
   readonly direct: "all" | "none" | "same-segment";
   /** Creates and corrects our devices for the lease. */
   ensureDevices(own: Lease): Promise<readonly HostChange[]>;
-  /** Everything the kernel needs for these peers, by scope. */
+  /** Everything the kernel needs for these peers, by scope; always the same scopes in the same order. */
   entriesOf(peers: readonly Peer[]): readonly ScopedEntries[];
 }
 
@@ -39,9 +44,12 @@ export class RoutedOverlay implements Overlay {
   readonly devices: readonly string[];
   readonly dataplane: Overlay["dataplane"];
   readonly own: Lease;
+  readonly dependsOnRoutes: boolean;
   readonly #context: BackendContext;
   readonly #wiring: Wiring;
-  readonly #ids = new PeerIds();
+  readonly #builder: PeerBuilder;
+  /** What the host looked like at the last pass that looked. */
+  #seen: Seen | null = null;
 
   private constructor(context: BackendContext, own: Lease, wiring: Wiring) {
     this.#context = context;
@@ -50,6 +58,10 @@ export class RoutedOverlay implements Overlay {
     this.mtu = wiring.mtu;
     this.devices = wiring.devices;
     this.dataplane = wiring.dataplane;
+    this.dependsOnRoutes = wiring.direct === "same-segment";
+    const { leaseType, readVtepMac } = wiring;
+    const rules = { leaseType, readVtepMac, networks: networksOf(context.network) };
+    this.#builder = new PeerBuilder(this.#identity(), rules);
   }
 
   static async attach(context: BackendContext, own: Lease, wiring: Wiring): Promise<RoutedOverlay> {
@@ -57,20 +69,32 @@ export class RoutedOverlay implements Overlay {
     return new RoutedOverlay(context, own, wiring);
   }
 
-  async peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers> {
-    const { host, network } = this.#context;
-    const { leaseType, readVtepMac, direct } = this.#wiring;
-    const networks = [network.network, network.ipv6Network].filter((one) => one !== null);
-    const isDirect = direct === "same-segment" ? directTest(await host.routes(), networks) : () => direct === "all";
-    const rules = { leaseType, networks, readVtepMac, isDirect };
-    const { peers, refused } = buildPeers(leases, this.#identity(), rules, this.#ids);
-    return { table: { version, local: await this.#local(), peers }, refused };
+  async peers(leases: ReadonlyMap<string, Lease>, version: bigint, look: Look = "afresh"): Promise<DesiredPeers> {
+    if (look === "afresh" || this.#seen === null) this.#seen = await this.#look();
+    const { local, isDirect } = this.#seen;
+    const { peers, refused } = this.#builder.build(leases, isDirect);
+    return { table: { version, local, peers }, refused };
   }
 
-  async reconcile(table: PeerTable): Promise<ReconcileReport> {
+  async reconcile(table: PeerTable, since: PeerTable | null = null): Promise<ReconcileReport> {
+    return since === null ? this.#compare(table.peers) : this.#follow(since.peers, table.peers);
+  }
+
+  async nextHops(peers: readonly Peer[]): Promise<ReadonlyMap<number, PeerHop>> {
+    const hops = await this.#context.host.resolveNextHops(peers.map(({ underlay }) => underlay));
+    const found = new Map<number, PeerHop>();
+    for (const [i, { id, underlay }] of peers.entries()) {
+      const hop = hops[i] ?? null;
+      if (hop === null) continue;
+      found.set(id, { mac: hop.mac, pathMtu: hop.mtu, neighbor: formatUnderlay(hop.gateway ?? underlay) });
+    }
+    return found;
+  }
+
+  async #compare(peers: readonly Peer[]): Promise<ReconcileReport> {
     const changes: HostChange[] = [...(await this.#wiring.ensureDevices(this.own))];
     const failures: HostFailure[] = [];
-    for (const { scope, entries } of this.#wiring.entriesOf(table.peers)) {
+    for (const { scope, entries } of this.#wiring.entriesOf(peers)) {
       const report = await this.#context.host.reconcilePeers(scope, entries);
       changes.push(...report.changes);
       failures.push(...report.failures);
@@ -78,17 +102,28 @@ export class RoutedOverlay implements Overlay {
     return { changes, failures };
   }
 
-  async nextHops(table: PeerTable): Promise<ReadonlyMap<number, NextHop>> {
-    const found = new Map<number, NextHop>();
-    const waiting = [...table.peers];
-    const worker = async (): Promise<void> => {
-      for (let peer = waiting.pop(); peer !== undefined; peer = waiting.pop()) {
-        const hop = await this.#context.host.resolveNextHop(peer.underlay);
-        if (hop !== null && hop.mac !== null) found.set(peer.id, { mac: hop.mac, pathMtu: hop.mtu });
-      }
-    };
-    await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, worker));
-    return found;
+  /** A peer that changed is another object. */
+  async #follow(old: readonly Peer[], now: readonly Peer[]): Promise<ReconcileReport> {
+    const before = this.#wiring.entriesOf(without(old, now));
+    const after = this.#wiring.entriesOf(without(now, old));
+    const changes: HostChange[] = [];
+    const failures: HostFailure[] = [];
+    for (const [i, { scope, entries }] of after.entries()) {
+      const gone = before[i]?.entries ?? [];
+      if (gone.length === 0 && entries.length === 0) continue;
+      const report = await this.#context.host.changePeers({ scope, before: gone, after: entries });
+      changes.push(...report.changes);
+      failures.push(...report.failures);
+    }
+    return { changes, failures };
+  }
+
+  async #look(): Promise<Seen> {
+    const { host, network } = this.#context;
+    const { direct } = this.#wiring;
+    const networks = networksOf(network);
+    const isDirect = direct === "same-segment" ? directTest(await host.routes(), networks) : () => direct === "all";
+    return { local: await this.#local(), isDirect };
   }
 
   #identity(): OwnIdentity {
@@ -118,4 +153,13 @@ export class RoutedOverlay implements Overlay {
   #prefixes() {
     return [this.own.subnet, this.own.ipv6Subnet].filter((prefix) => prefix !== null);
   }
+}
+
+function networksOf({ network, ipv6Network }: NetworkConfig): readonly Prefix[] {
+  return [network, ipv6Network].filter((one) => one !== null);
+}
+
+function without(peers: readonly Peer[], others: readonly Peer[]): readonly Peer[] {
+  const known = new Set(others);
+  return peers.filter((peer) => !known.has(peer));
 }

@@ -50,15 +50,31 @@ export const PEER = {
 
 /** `nextHops` by peer id; a peer without one is left to ports that let the kernel resolve. Throws TABLE_TOO_BIG. */
 export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, NextHop> = new Map()): Uint8Array {
-  const { local, peers } = table;
+  const { peers } = table;
+  const bytes = new Uint8Array(peersOffset(table) + peers.length * PEER_BYTES);
+  const view = new DataView(bytes.buffer);
+  putHeader(bytes, view, table);
+  let at = peersOffset(table);
+  for (const peer of peers) {
+    putPeer(bytes, view, at, peer, nextHops.get(peer.id));
+    at += PEER_BYTES;
+  }
+  return bytes;
+}
+
+/** Where the records of the peers begin. */
+export function peersOffset({ local }: PeerTable): number {
+  return HEADER_BYTES + local.prefixes.length * PREFIX_BYTES;
+}
+
+/** Everything before the peers. Throws TABLE_TOO_BIG. */
+export function putHeader(bytes: Uint8Array, view: DataView, { version, local, peers }: PeerTable): void {
   requireAtMost("peers", peers.length, PEERS_MAX);
   requireAtMost("local prefixes", local.prefixes.length, LOCAL_PREFIXES_MAX);
-  const bytes = new Uint8Array(HEADER_BYTES + local.prefixes.length * PREFIX_BYTES + peers.length * PEER_BYTES);
-  const view = new DataView(bytes.buffer);
   view.setUint32(HEADER.magic, TABLE_MAGIC, true);
   view.setUint16(HEADER.layout, TABLE_LAYOUT, true);
   view.setUint16(HEADER.local_prefix_count, local.prefixes.length, true);
-  view.setBigUint64(HEADER.version, table.version, true);
+  view.setBigUint64(HEADER.version, version, true);
   view.setUint32(HEADER.peer_count, peers.length, true);
   view.setUint16(HEADER.overlay_mtu, local.overlayMtu, true);
   if (local.underlayV4 !== null) bytes.set(ipv4ToBytes(local.underlayV4), HEADER.underlay_v4);
@@ -72,11 +88,6 @@ export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, 
     putAddress(bytes, at + PREFIX.address, prefix);
     at += PREFIX_BYTES;
   }
-  for (const peer of peers) {
-    putPeer(bytes, view, at, peer, nextHops.get(peer.id));
-    at += PEER_BYTES;
-  }
-  return bytes;
 }
 
 /** The same table under another version number. */
@@ -87,7 +98,7 @@ export function withVersion(table: Uint8Array, version: bigint): Uint8Array {
   return copy;
 }
 
-function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, nextHop: NextHop | undefined): void {
+export function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, nextHop: NextHop | undefined): void {
   view.setUint32(at + PEER.id, peer.id, true);
   view.setUint8(at + PEER.flags, nextHop === undefined ? 0 : PEER_RESOLVED);
   view.setUint8(at + PEER.prefix_family, peer.prefix.family);

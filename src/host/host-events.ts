@@ -1,36 +1,98 @@
-// Kernel notices as coarse reasons to look again: at most one item per kind and batch. Neighbors of the underlay change state
-// all the time without meaning anything to us; only entries that vanish, fail or are permanent are passed on.
+// Kernel notices as reasons to look again. What we have made ourselves comes back as a notice too and is no reason, so each one
+// is compared with what we want: an echo fits, somebody else's change does not.
+import { parsePrefix, prefixCovers } from "../addr/prefix.js";
 import type { HostEvent } from "./host.js";
 import type { Netlink } from "./netlink.js";
-import { NEIGHBOR_STATE, type NetlinkNotice } from "./netlink-objects.js";
+import {
+  NEIGHBOR_STATE,
+  type NetlinkFdbEntry,
+  type NetlinkNeighbor,
+  type NetlinkNotice,
+  type NetlinkRoute,
+  ROUTE_TYPE,
+} from "./netlink-objects.js";
+import type { OwnScopes } from "./own-scopes.js";
+import { parseLinkMac } from "./text.js";
+import { isWantedRoute } from "./wanted-peers.js";
+import { RIPSTOP_ROUTE_PROTOCOL } from "./host.js";
 
-export function hostEvents(netlink: Netlink, signal: AbortSignal): AsyncIterable<HostEvent> {
+const MAIN_TABLE = 254;
+
+export function hostEvents(netlink: Netlink, own: OwnScopes, signal: AbortSignal): AsyncIterable<readonly HostEvent[]> {
   const batches = netlink.events(["link", "address", "route", "neighbor"], signal);
   return (async function* () {
     for await (const { notices, overrun } of batches) {
-      if (overrun) yield { kind: "overrun" };
-      const kinds = new Set<HostEvent["kind"]>();
-      for (const notice of notices) {
-        const kind = kindOf(notice);
-        if (kind !== null) kinds.add(kind);
-      }
-      for (const kind of kinds) yield { kind };
+      const events = notices.map((notice) => eventOf(notice, own)).filter((event) => event !== null);
+      if (overrun) events.push({ kind: "overrun" });
+      if (events.length > 0) yield events;
     }
   })();
 }
 
-function kindOf(notice: NetlinkNotice): HostEvent["kind"] | null {
+function eventOf(notice: NetlinkNotice, own: OwnScopes): HostEvent | null {
   switch (notice.object) {
     case "link":
+      return { kind: "link", name: notice.name, index: notice.index };
     case "address":
+      return { kind: "address", linkIndex: notice.linkIndex };
     case "route":
-      return notice.object;
+      return routeEvent(notice, own);
     case "neighbor":
-    case "fdb": {
-      const matters = notice.deleted || (notice.state & (NEIGHBOR_STATE.permanent | NEIGHBOR_STATE.failed)) !== 0;
-      return matters ? "neighbor" : null;
-    }
+      return neighborEvent(notice, own);
+    case "fdb":
+      return fdbEvent(notice, own);
     case "rule":
       return null;
   }
+}
+
+function routeEvent(route: NetlinkRoute & { readonly deleted: boolean }, own: OwnScopes): HostEvent | null {
+  if (route.table !== MAIN_TABLE) return null;
+  const { destination, deleted } = route;
+  const ours = route.protocol === RIPSTOP_ROUTE_PROTOCOL && route.type === ROUTE_TYPE.unicast;
+  for (const wanted of own.values()) {
+    const want = wanted.routes.get(destination);
+    if (want === undefined) continue;
+    return !deleted && ours && isWantedRoute(route, want) ? null : { kind: "peer", object: `route ${destination}` };
+  }
+  if (!ours) return inAnyNetwork(destination, own) ? null : { kind: "route" };
+  // Of our protocol and wanted by nobody: fine when it goes.
+  return deleted ? null : { kind: "peer", object: `route ${destination}` };
+}
+
+/** A node's own pods have routes inside the network too; they lead to no other node. */
+function inAnyNetwork(destination: string, own: OwnScopes): boolean {
+  const prefix = parsePrefix(destination);
+  return prefix !== null && own.networks().some((network) => prefixCovers(network, prefix));
+}
+
+function neighborEvent(entry: NetlinkNeighbor & { readonly deleted: boolean }, own: OwnScopes): HostEvent | null {
+  const { linkIndex, address, deleted } = entry;
+  if (address === null) return null;
+  const permanent = (entry.state & NEIGHBOR_STATE.permanent) !== 0;
+  const scopes = own.onDevice(linkIndex);
+  if (scopes.length === 0) {
+    const failed = deleted || (entry.state & NEIGHBOR_STATE.failed) !== 0;
+    return { kind: "neighbor", linkIndex, address, mac: failed ? null : parseLinkMac(entry.mac) };
+  }
+  const broken = { kind: "peer", object: `neighbor ${address}` } as const;
+  for (const { neighbors } of scopes) {
+    const mac = neighbors.get(address);
+    if (mac !== undefined) return !deleted && permanent && entry.mac === mac ? null : broken;
+  }
+  return deleted || !permanent || entry.protocol !== RIPSTOP_ROUTE_PROTOCOL ? null : broken;
+}
+
+function fdbEvent(entry: NetlinkFdbEntry & { readonly deleted: boolean }, own: OwnScopes): HostEvent | null {
+  const { mac, address, deleted } = entry;
+  if (mac === null) return null;
+  for (const { fdb } of own.onDevice(entry.linkIndex)) {
+    const remote = fdb.get(mac);
+    if (remote === undefined) continue;
+    const permanent = (entry.state & NEIGHBOR_STATE.permanent) !== 0;
+    // An entry that goes to make room for another remote names the old one.
+    const fits = deleted ? address !== remote : permanent && address === remote;
+    return fits ? null : { kind: "peer", object: `fdb ${mac}` };
+  }
+  return null;
 }

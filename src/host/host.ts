@@ -121,9 +121,26 @@ export interface ResolvedHop {
   readonly mtu: number;
 }
 
-export interface HostEvent {
-  readonly kind: "link" | "address" | "route" | "neighbor" | "overrun";
+/** What replaces what among the entries of a scope; an entry that only goes or only comes is on one side. */
+export interface PeerChange {
+  readonly scope: PeerScope;
+  readonly before: readonly PeerEntry[];
+  readonly after: readonly PeerEntry[];
 }
+
+/** What changed in the kernel, as far as it is not what we have made ourselves. */
+export type HostEvent =
+  /** A link came, went, or is another than before. */
+  | { readonly kind: "link"; readonly name: string; readonly index: number }
+  | { readonly kind: "address"; readonly linkIndex: number }
+  /** A route that is none of our peers'. */
+  | { readonly kind: "route" }
+  /** A neighbor on a device that is none of our peers': its MAC, or null when it has none. */
+  | { readonly kind: "neighbor"; readonly linkIndex: number; readonly address: string; readonly mac: Mac | null }
+  /** An object of a peer is not as it shall be. */
+  | { readonly kind: "peer"; readonly object: string }
+  /** Events were lost: compare everything. */
+  | { readonly kind: "overrun" };
 
 export interface Host {
   links(): Promise<readonly Link[]>;
@@ -140,12 +157,18 @@ export interface Host {
   ensureTunnel(spec: TunnelSpec): Promise<{ readonly link: Link; readonly changes: readonly HostChange[] }>;
   /** Makes routes, neighbors and FDB entries in the scope exactly these (own ones only). */
   reconcilePeers(scope: PeerScope, entries: readonly PeerEntry[]): Promise<ReconcileReport>;
+  /**
+   * The same for a few entries, without looking at the others: costs what changed. Nothing is taken away from others: what is in
+   * the way is reported as a failure, and reconcilePeers() finds out what it is. Rejects with PEERS_UNKNOWN before that one's
+   * first call for the scope.
+   */
+  changePeers(change: PeerChange): Promise<ReconcileReport>;
   /** A route that drops everything for `prefix` that no longer prefix claims; our own is removed when not wanted. */
   reconcileBlackhole(prefix: Prefix, wanted: boolean): Promise<readonly HostChange[]>;
   deleteLink(name: string): Promise<void>;
-  /** Next hop towards an underlay address, resolving the neighbor if needed; null when unreachable. */
-  resolveNextHop(address: UnderlayAddress): Promise<ResolvedHop | null>;
-  /** One item per relevant kind of kernel event, coalesced; `overrun` means: compare everything. */
-  events(signal: AbortSignal): AsyncIterable<HostEvent>;
+  /** Next hops towards underlay addresses, in their order, resolving neighbors if needed; null when unreachable. */
+  resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]>;
+  /** What others changed, as it comes, several at a time. */
+  events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
   close(): void;
 }

@@ -12,6 +12,7 @@ import {
   type HostRoute,
   type Link,
   type LinkAddress,
+  type PeerChange,
   type PeerEntry,
   type PeerScope,
   type ReconcileReport,
@@ -24,10 +25,12 @@ import {
 import { hostEvents } from "./host-events.js";
 import type { Netlink } from "./netlink.js";
 import { ADDRESS_FLAG, type NetlinkLink, type NetlinkRequest, ROUTE_TYPE, SCOPE } from "./netlink-objects.js";
-import { resolveNextHop } from "./next-hop.js";
+import { resolveNextHops } from "./next-hop.js";
+import { OwnScopes } from "./own-scopes.js";
 import { diffPeers } from "./peer-diff.js";
 import { formatUnderlay, parseLinkMac, parseUnderlay } from "./text.js";
 import { type EnsuredDevice, ensureTunnelDevice, ensureVxlanDevice } from "./tunnel-device.js";
+import { changeWanted, wantedPeers } from "./wanted-peers.js";
 
 const MAIN_TABLE = 254;
 /** Answers to a deletion that mean: it was gone already. */
@@ -39,6 +42,7 @@ const BLACKHOLE_METRIC = 1_000_000_000;
 export class NetlinkHost implements Host {
   readonly #netlink: Netlink;
   readonly #clock: Clock;
+  readonly #own = new OwnScopes();
 
   /** Takes ownership of `netlink`: close() closes it. */
   constructor(netlink: Netlink, clock: Clock = systemClock) {
@@ -102,18 +106,35 @@ export class NetlinkHost implements Host {
     const links = await this.#netlink.dump("link");
     const linkIndexOf = new Map(links.map((link) => [link.name, link.index]));
     const deviceIndex = scope.device === null ? null : (linkIndexOf.get(scope.device) ?? null);
-    if (scope.device !== null && deviceIndex === null) {
-      throw new RipstopError("LINK_MISSING", `${scope.device} does not exist; it must be made before its peers`, {
-        op: "reconcile peers",
-      });
-    }
+    if (scope.device !== null && deviceIndex === null) throw missingDevice(scope.device);
+    const { wanted, conflicts } = wantedPeers(entries, deviceIndex, linkIndexOf);
+    this.#own.set(scope, wanted);
     const onDevice = deviceIndex === null ? null : { linkIndex: deviceIndex };
     const neighbors = onDevice === null ? [] : await this.#netlink.dump("neighbor", { family, ...onDevice });
     const fdb = onDevice === null ? [] : await this.#netlink.dump("fdb", onDevice);
     const routes = await this.#netlink.dump("route", { family, table: MAIN_TABLE });
-    const diff = diffPeers(scope.network, entries, { deviceIndex, linkIndexOf, neighbors, fdb, routes });
+    const diff = diffPeers(scope.network, wanted, { neighbors, fdb, routes });
     const report = await this.#apply(diff.requests);
-    return { changes: report.changes, failures: [...diff.conflicts, ...report.failures] };
+    return { changes: report.changes, failures: [...conflicts, ...diff.conflicts, ...report.failures] };
+  }
+
+  async changePeers({ scope, before, after }: PeerChange): Promise<ReconcileReport> {
+    const all = this.#own.get(scope);
+    if (all === null) {
+      throw new RipstopError("PEERS_UNKNOWN", "the peers of this scope were never compared; reconcile them first", {
+        op: "change peers",
+      });
+    }
+    const linkIndexOf = new Map<string, number>();
+    for (const entry of [...before, ...after]) {
+      if (entry.kind === "vxlan" || linkIndexOf.has(entry.device)) continue;
+      const link = await this.#netlink.link(entry.device);
+      if (link !== null) linkIndexOf.set(entry.device, link.index);
+    }
+    const old = wantedPeers(before, all.deviceIndex, linkIndexOf);
+    const { wanted, conflicts } = wantedPeers(after, all.deviceIndex, linkIndexOf);
+    const report = await this.#apply(changeWanted(all, old.wanted, wanted));
+    return { changes: report.changes, failures: [...conflicts, ...report.failures] };
   }
 
   async reconcileBlackhole(prefix: Prefix, wanted: boolean): Promise<readonly HostChange[]> {
@@ -147,12 +168,12 @@ export class NetlinkHost implements Host {
     });
   }
 
-  resolveNextHop(address: UnderlayAddress): Promise<ResolvedHop | null> {
-    return resolveNextHop(this.#netlink, address, this.#clock);
+  resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]> {
+    return resolveNextHops(this.#netlink, addresses, this.#clock);
   }
 
-  events(signal: AbortSignal): AsyncIterable<HostEvent> {
-    return hostEvents(this.#netlink, signal);
+  events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]> {
+    return hostEvents(this.#netlink, this.#own, signal);
   }
 
   close(): void {
@@ -193,6 +214,12 @@ function describe(request: NetlinkRequest): string {
     case "rule":
       return `rule ${request.priority ?? ""}`;
   }
+}
+
+function missingDevice(device: string): RipstopError {
+  return new RipstopError("LINK_MISSING", `${device} does not exist; it must be made before its peers`, {
+    op: "reconcile peers",
+  });
 }
 
 function toLink({ index, name, kind, mac, mtu, up, carrier }: NetlinkLink): Link {

@@ -1,10 +1,17 @@
-// Finds the next hop towards an underlay address and has the kernel resolve it. The entry is asked for as "managed"
+// Finds the next hops towards underlay addresses and has the kernel resolve them. An entry is asked for as "managed"
 // (NTF_EXT_MANAGED, kernel >= 5.16), so that the kernel keeps it fresh without traffic of its own; older kernels get NTF_USE,
-// which resolves once. A static entry that an operator made is used as it is.
+// which resolves once. One that does not answer is given back, or the kernel would ask for it every few seconds for ever. A
+// static entry that an operator made is used as it is.
 import type { Clock } from "../lib/clock.js";
 import { RIPSTOP_ROUTE_PROTOCOL, type ResolvedHop, type UnderlayAddress } from "./host.js";
 import type { Netlink } from "./netlink.js";
-import { NEIGHBOR_EXT_FLAG, NEIGHBOR_FLAG, NEIGHBOR_STATE, type NetlinkNeighbor } from "./netlink-objects.js";
+import {
+  NEIGHBOR_EXT_FLAG,
+  NEIGHBOR_FLAG,
+  NEIGHBOR_STATE,
+  type NetlinkLink,
+  type NetlinkNeighbor,
+} from "./netlink-objects.js";
 import { formatUnderlay, parseLinkMac, parseUnderlay } from "./text.js";
 
 const USABLE =
@@ -18,43 +25,69 @@ const IFF_NOARP = 0x80;
 /** ARP asks three times, a second apart; a peer on a live segment answers the first. */
 const RESOLVE_MS_MAX = 1000;
 const RESOLVE_STEP_MS = 20;
+/** Resolving waits for answers from the network, so many questions are open at once. */
+const LOOKUPS_AT_ONCE = 64;
 
-export async function resolveNextHop(
+/** In the order of the addresses; null: no route leads there. */
+export async function resolveNextHops(
   netlink: Netlink,
-  address: UnderlayAddress,
+  addresses: readonly UnderlayAddress[],
   clock: Clock,
-): Promise<ResolvedHop | null> {
-  const route = await netlink.route({ address: formatUnderlay(address) });
-  if (route === null || route.linkIndex === null) return null;
-  const link = (await netlink.dump("link")).find((candidate) => candidate.index === route.linkIndex);
-  if (link === undefined) return null;
+): Promise<readonly (ResolvedHop | null)[]> {
+  const links = new Map((await netlink.dump("link")).map((link) => [link.index, link]));
+  const round: Round = { netlink, links, clock, neighbors: new Map() };
+  const found: (ResolvedHop | null)[] = addresses.map(() => null);
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let i = next++; i < addresses.length; i = next++) {
+      const address = addresses[i];
+      if (address !== undefined) found[i] = await resolveOne(round, address);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(LOOKUPS_AT_ONCE, addresses.length) }, worker));
+  return found;
+}
+
+/** Many peers share a gateway: each neighbor is asked for once a round. */
+interface Round {
+  readonly netlink: Netlink;
+  readonly links: ReadonlyMap<number, NetlinkLink>;
+  readonly clock: Clock;
+  readonly neighbors: Map<string, Promise<NetlinkNeighbor | null>>;
+}
+
+async function resolveOne(round: Round, address: UnderlayAddress): Promise<ResolvedHop | null> {
+  const route = await round.netlink.route({ address: formatUnderlay(address) });
+  const link = round.links.get(route?.linkIndex ?? 0);
+  if (route === null || link === undefined) return null;
   const gateway = parseUnderlay(route.gateway);
   const hop = { device: link.name, gateway, mtu: route.mtu ?? link.mtu };
   if ((link.flags & (IFF_LOOPBACK | IFF_NOARP)) !== 0) return { ...hop, mac: null };
   const target = formatUnderlay(gateway ?? address);
-  const entry = await resolve(netlink, target, link.index, clock);
-  return { ...hop, mac: parseLinkMac(entry?.mac ?? null) };
+  const key = `${link.index} ${target}`;
+  const asked = round.neighbors.get(key) ?? resolveNeighbor(round, target, link.index);
+  round.neighbors.set(key, asked);
+  return { ...hop, mac: parseLinkMac((await asked)?.mac ?? null) };
 }
 
-async function resolve(
-  netlink: Netlink,
-  address: string,
-  linkIndex: number,
-  clock: Clock,
-): Promise<NetlinkNeighbor | null> {
+async function resolveNeighbor(round: Round, address: string, linkIndex: number): Promise<NetlinkNeighbor | null> {
+  const { netlink, clock } = round;
   const present = await netlink.neighbor(address, linkIndex);
   const managed = present !== null && (present.extFlags & NEIGHBOR_EXT_FLAG.managed) !== 0;
   const fixed = present !== null && (present.state & NEIGHBOR_STATE.permanent) !== 0;
   if (present !== null && usable(present) && (managed || fixed)) return present;
-  // The kernel is at it already, and waiting for a dead neighbor each time would hold up all the others.
-  if (managed) return null;
   await ask(netlink, address, linkIndex);
   const signal = new AbortController().signal;
   for (const end = clock.nowMs() + RESOLVE_MS_MAX; ; ) {
     const entry = await netlink.neighbor(address, linkIndex);
     if (entry !== null && usable(entry)) return entry;
-    if (entry !== null && (entry.state & NEIGHBOR_STATE.failed) !== 0) return null;
-    if (clock.nowMs() >= end) return null;
+    const failed = entry !== null && (entry.state & NEIGHBOR_STATE.failed) !== 0;
+    if (failed || clock.nowMs() >= end) {
+      if (entry?.protocol === RIPSTOP_ROUTE_PROTOCOL) {
+        await netlink.apply([{ verb: "delete", object: "neighbor", linkIndex, address }]);
+      }
+      return null;
+    }
     await clock.sleep(RESOLVE_STEP_MS, signal);
   }
 }

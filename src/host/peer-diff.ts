@@ -9,8 +9,7 @@
 import type { Mac, Prefix } from "../addr/address.js";
 import { formatAddress, formatPrefix, parsePrefix, parsePrefixWithHost, prefixCovers } from "../addr/prefix.js";
 import { isUnicastMac } from "../addr/mac.js";
-import { RIPSTOP_ROUTE_PROTOCOL, type HostFailure, type PeerEntry } from "./host.js";
-import { formatUnderlay } from "./text.js";
+import { RIPSTOP_ROUTE_PROTOCOL, type HostFailure } from "./host.js";
 import {
   NEIGHBOR_FLAG,
   NEIGHBOR_STATE,
@@ -20,8 +19,8 @@ import {
   type NetlinkRoute,
   ROUTE_PROTOCOL,
   ROUTE_TYPE,
-  SCOPE,
 } from "./netlink-objects.js";
+import { fdbRequest, isWantedRoute, neighborRequest, routeRequest, type WantedPeers } from "./wanted-peers.js";
 
 const MAIN_TABLE = 254;
 const EEXIST = 17;
@@ -29,81 +28,42 @@ const EEXIST = 17;
 const IPV6_DEFAULT_PRIORITY = 1024;
 
 export interface ActualState {
-  /** Our own device's index; null when the scope has none. */
-  readonly deviceIndex: number | null;
-  readonly linkIndexOf: ReadonlyMap<string, number>;
   readonly neighbors: readonly NetlinkNeighbor[];
   readonly fdb: readonly NetlinkFdbEntry[];
   readonly routes: readonly NetlinkRoute[];
 }
 
 export interface PeerDiff {
-  /** In the order to apply them: neighbor, FDB, route for what is added; route, FDB, neighbor for what goes. */
+  /** In the order to apply them: FDB, neighbor, route for what is added; route, neighbor, FDB for what goes. */
   readonly requests: readonly NetlinkRequest[];
   readonly conflicts: readonly HostFailure[];
 }
 
-interface WantedRoute {
-  readonly gateway: string | null;
-  readonly linkIndex: number;
-  readonly onlink: boolean;
-  readonly scope: number;
-}
-
-export function diffPeers(network: Prefix, entries: readonly PeerEntry[], actual: ActualState): PeerDiff {
-  const conflicts: HostFailure[] = [];
-  const neighbors = new Map<string, Mac>();
-  const fdb = new Map<string, string>();
-  const routes = new Map<string, WantedRoute>();
-  const scope = SCOPE.global;
-  for (const entry of entries) {
-    if (entry.kind === "vxlan") {
-      if (actual.deviceIndex === null) continue;
-      const base = formatAddress(entry.prefix);
-      neighbors.set(base, entry.vtepMac);
-      fdb.set(entry.vtepMac, formatUnderlay(entry.remote));
-      routes.set(formatPrefix(entry.prefix), { gateway: base, linkIndex: actual.deviceIndex, onlink: true, scope });
-      continue;
-    }
-    const linkIndex = actual.linkIndexOf.get(entry.device);
-    const object = `route ${formatPrefix(entry.prefix)}`;
-    if (linkIndex === undefined) {
-      conflicts.push({ object, errno: 19, message: `interface ${entry.device} does not exist` });
-      continue;
-    }
-    const key = formatPrefix(entry.prefix);
-    if (entry.kind === "device") {
-      const reach = entry.scope === "link" ? SCOPE.link : scope;
-      routes.set(key, { gateway: null, linkIndex, onlink: false, scope: reach });
-    } else {
-      routes.set(key, { gateway: formatUnderlay(entry.via), linkIndex, onlink: entry.onlink ?? false, scope });
-    }
-  }
-  const forNeighbors = diffNeighbors(network, neighbors, actual);
-  const forFdb = diffFdb(fdb, forNeighbors.foreignMacs, actual);
-  const forRoutes = diffRoutes(network, routes, actual);
-  conflicts.push(...forRoutes.conflicts);
+export function diffPeers(network: Prefix, wanted: WantedPeers, actual: ActualState): PeerDiff {
+  const forNeighbors = diffNeighbors(network, wanted, actual);
+  const forFdb = diffFdb(wanted, forNeighbors.foreignMacs, actual);
+  const forRoutes = diffRoutes(network, wanted, actual);
   const requests = [
-    ...forNeighbors.add,
     ...forFdb.add,
+    ...forNeighbors.add,
     ...forRoutes.add,
     ...forRoutes.remove,
-    ...forFdb.remove,
     ...forNeighbors.remove,
+    ...forFdb.remove,
   ];
-  return { requests, conflicts };
+  return { requests, conflicts: forRoutes.conflicts };
 }
 
-function diffNeighbors(network: Prefix, wanted: ReadonlyMap<string, Mac>, actual: ActualState) {
+function diffNeighbors(network: Prefix, { deviceIndex, neighbors: wanted }: WantedPeers, actual: ActualState) {
   const add: NetlinkRequest[] = [];
   const remove: NetlinkRequest[] = [];
   const foreignMacs = new Set<string>();
   const settled = new Set<string>();
-  if (actual.deviceIndex === null) return { add, remove, foreignMacs };
+  if (deviceIndex === null) return { add, remove, foreignMacs };
   for (const entry of actual.neighbors) {
     const at =
       entry.address === null ? null : parsePrefixWithHost(`${entry.address}/${network.family === 4 ? 32 : 128}`);
-    if (entry.linkIndex !== actual.deviceIndex || at === null) continue;
+    if (entry.linkIndex !== deviceIndex || at === null) continue;
     const key = formatAddress(at);
     const permanent = (entry.state & NEIGHBOR_STATE.permanent) !== 0;
     const mac = wanted.get(key);
@@ -120,21 +80,18 @@ function diffNeighbors(network: Prefix, wanted: ReadonlyMap<string, Mac>, actual
     }
   }
   for (const [address, mac] of wanted) {
-    if (settled.has(address)) continue;
-    const linkIndex = actual.deviceIndex;
-    const state = NEIGHBOR_STATE.permanent;
-    add.push({ verb: "replace", object: "neighbor", linkIndex, address, mac, state, protocol: RIPSTOP_ROUTE_PROTOCOL });
+    if (!settled.has(address)) add.push(neighborRequest("replace", deviceIndex, address, mac));
   }
   return { add, remove, foreignMacs };
 }
 
-function diffFdb(wanted: ReadonlyMap<string, string>, foreignMacs: ReadonlySet<string>, actual: ActualState) {
+function diffFdb({ deviceIndex, fdb: wanted }: WantedPeers, foreignMacs: ReadonlySet<string>, actual: ActualState) {
   const add: NetlinkRequest[] = [];
   const remove: NetlinkRequest[] = [];
   const settled = new Set<string>();
-  if (actual.deviceIndex === null) return { add, remove };
+  if (deviceIndex === null) return { add, remove };
   for (const entry of actual.fdb) {
-    if (entry.linkIndex !== actual.deviceIndex || entry.mac === null) continue;
+    if (entry.linkIndex !== deviceIndex || entry.mac === null) continue;
     const permanent = (entry.state & NEIGHBOR_STATE.permanent) !== 0;
     const remote = wanted.get(entry.mac);
     if (remote !== undefined) {
@@ -145,15 +102,12 @@ function diffFdb(wanted: ReadonlyMap<string, string>, foreignMacs: ReadonlySet<s
     }
   }
   for (const [mac, address] of wanted) {
-    if (settled.has(mac)) continue;
-    const linkIndex = actual.deviceIndex;
-    const state = NEIGHBOR_STATE.permanent;
-    add.push({ verb: "replace", object: "fdb", linkIndex, mac, address, state, flags: NEIGHBOR_FLAG.self });
+    if (!settled.has(mac)) add.push(fdbRequest("replace", deviceIndex, mac, address));
   }
   return { add, remove };
 }
 
-function diffRoutes(network: Prefix, wanted: ReadonlyMap<string, WantedRoute>, actual: ActualState) {
+function diffRoutes(network: Prefix, { deviceIndex, routes: wanted }: WantedPeers, actual: ActualState) {
   const add: NetlinkRequest[] = [];
   const remove: NetlinkRequest[] = [];
   const conflicts: HostFailure[] = [];
@@ -166,31 +120,21 @@ function diffRoutes(network: Prefix, wanted: ReadonlyMap<string, WantedRoute>, a
     const boot = route.protocol === ROUTE_PROTOCOL.boot && route.type === ROUTE_TYPE.unicast;
     const want = hasDefaultPriority(route) ? wanted.get(key) : undefined;
     if (want !== undefined) {
-      if (ours && sameRoute(route, want)) {
+      if (ours && isWantedRoute(route, want)) {
         settled.add(key);
       } else if (!ours && !boot) {
         settled.add(key);
         conflicts.push(conflictOf(key, route));
       }
-    } else if (ours || (boot && actual.deviceIndex !== null && route.linkIndex === actual.deviceIndex)) {
+    } else if (ours || (boot && deviceIndex !== null && route.linkIndex === deviceIndex)) {
       const { gateway, linkIndex, priority, protocol } = route;
       remove.push({ verb: "delete", object: "route", destination: key, gateway, linkIndex, priority, protocol });
     }
   }
-  for (const [destination, { gateway, linkIndex, onlink, scope }] of wanted) {
-    if (settled.has(destination)) continue;
-    const protocol = RIPSTOP_ROUTE_PROTOCOL;
-    add.push({ verb: "replace", object: "route", destination, gateway, linkIndex, onlink, protocol, scope });
+  for (const [destination, route] of wanted) {
+    if (!settled.has(destination)) add.push(routeRequest("replace", destination, route));
   }
   return { add, remove, conflicts };
-}
-
-function sameRoute(route: NetlinkRoute, want: WantedRoute): boolean {
-  // IPv6 routes have no scope of their own.
-  const sameScope = route.destination.includes(":") || route.scope === want.scope;
-  return (
-    sameScope && route.gateway === want.gateway && route.linkIndex === want.linkIndex && route.onlink === want.onlink
-  );
 }
 
 function hasDefaultPriority(route: NetlinkRoute): boolean {

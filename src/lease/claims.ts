@@ -1,5 +1,5 @@
 // Two records that claim the same addresses: the one created first wins, the other is quarantined. Every node decides alike,
-// because the order comes from the store. Pure.
+// because the order comes from the store. Pure but for the book's memory.
 import type { Prefix } from "../addr/address.js";
 import { comparePrefixes, formatPrefix, prefixCovers } from "../addr/prefix.js";
 import type { Lease } from "./lease.js";
@@ -14,14 +14,46 @@ interface Claim {
   readonly lease: Lease;
 }
 
-/** O(n log n): prefixes nest or are disjoint, so in address order only enclosing ones can overlap. */
+/** One set of leases, once. */
 export function settleClaims(leases: ReadonlyMap<string, Lease>): SettledClaims {
-  const claims: Claim[] = [];
-  for (const lease of leases.values()) {
-    if (lease.subnet !== null) claims.push({ prefix: lease.subnet, lease });
-    if (lease.ipv6Subnet !== null) claims.push({ prefix: lease.ipv6Subnet, lease });
+  return new ClaimBook().settle(leases);
+}
+
+/** Remembers the claims in address order, so that settling again after a few changes costs little more than looking. */
+export class ClaimBook {
+  #claims: Claim[] = [];
+  readonly #known = new Map<string, Lease>();
+  #settled: SettledClaims = { leases: new Map(), quarantined: [] };
+
+  settle(leases: ReadonlyMap<string, Lease>): SettledClaims {
+    if (this.#adopt(leases)) this.#settled = settleSorted(leases, this.#claims);
+    else if (this.#settled.quarantined.length === 0) this.#settled = { leases, quarantined: [] };
+    return this.#settled;
   }
-  claims.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+
+  /** True when anything is another than at the last call. */
+  #adopt(leases: ReadonlyMap<string, Lease>): boolean {
+    const gone = new Set<Lease>();
+    for (const [key, lease] of this.#known) {
+      if (leases.get(key) === lease) continue;
+      gone.add(lease);
+      this.#known.delete(key);
+    }
+    if (gone.size > 0) this.#claims = this.#claims.filter(({ lease }) => !gone.has(lease));
+    if (this.#known.size === leases.size) return gone.size > 0;
+    for (const [key, lease] of leases) {
+      if (this.#known.has(key)) continue;
+      this.#known.set(key, lease);
+      if (lease.subnet !== null) this.#claims.push({ prefix: lease.subnet, lease });
+      if (lease.ipv6Subnet !== null) this.#claims.push({ prefix: lease.ipv6Subnet, lease });
+    }
+    this.#claims.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
+    return true;
+  }
+}
+
+/** Prefixes nest or are disjoint, so in address order only enclosing ones can overlap. */
+function settleSorted(leases: ReadonlyMap<string, Lease>, claims: readonly Claim[]): SettledClaims {
   const rivals = new Map<Lease, Lease[]>();
   const enclosing: Claim[] = [];
   for (const claim of claims) {

@@ -1,7 +1,7 @@
 // The peers this node works with, made from the store's snapshots: without our own lease, rival claims settled, and with a
 // brake. When many peers vanish at once the store is more likely broken than the cluster, so they are kept for a while;
 // live nodes write their leases again in that time. Owned by the subnet manager; time is an argument.
-import { settleClaims } from "../lease/claims.js";
+import { ClaimBook, settleClaims } from "../lease/claims.js";
 import type { Lease } from "../lease/lease.js";
 import type { LeaseSnapshot } from "../store/store.js";
 
@@ -29,6 +29,7 @@ const REMEMBERED = 1n << 200n;
 
 export class PeerView {
   readonly #options: PeerViewOptions;
+  readonly #claims = new ClaimBook();
   #peers = new Map<string, Lease>();
   readonly #heldUntil = new Map<string, number>();
   #vanishings: { readonly at: number; readonly count: number }[] = [];
@@ -46,7 +47,7 @@ export class PeerView {
 
   /** `ownVanished`: our own record is gone from this snapshot too, so it says little about the others. */
   update(snapshot: LeaseSnapshot, ownKey: string | null, ownVanished: boolean, nowMs: number): PeerSnapshot {
-    const settled = settleClaims(snapshot.leases);
+    const settled = this.#claims.settle(snapshot.leases);
     const next = new Map(settled.leases);
     if (ownKey !== null) next.delete(ownKey);
     const unreadable = new Set(snapshot.quarantined.map((entry) => entry.key));

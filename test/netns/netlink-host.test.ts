@@ -266,12 +266,13 @@ test("direct routes replace encapsulated ones in place, and back", options, () =
 
 test("a next hop is resolved by asking the kernel; an unreachable one is null", options, () =>
   withHost(async (host, { ip, name }) => {
-    assert.equal(await host.resolveNextHop(address("203.0.113.1")), null);
+    const resolve = async (text: string) => (await host.resolveNextHops([address(text)]))[0];
+    assert.equal(await resolve("203.0.113.1"), null);
     await ip("route", "add", "203.0.113.0/24", "via", "192.0.2.254");
     await ip("neighbor", "add", "192.0.2.254", "lladdr", "02:dd:00:00:00:fe", "dev", "u0", "nud", "permanent");
-    const hop = await host.resolveNextHop(address("203.0.113.1"));
+    const hop = await resolve("203.0.113.1");
     assert.deepEqual(hop, { device: "u0", gateway: address("192.0.2.254"), mac: "02:dd:00:00:00:fe", mtu: 1500 });
-    assert.equal((await host.resolveNextHop(address("192.0.2.1")))?.device, "lo", name);
+    assert.equal((await resolve("192.0.2.1"))?.device, "lo", name);
   }),
 );
 

@@ -6,13 +6,13 @@ import { formatIpv6 } from "../../addr/ipv6.js";
 import { formatPrefix } from "../../addr/prefix.js";
 import { type ExtensionOptions, parseExtensionOptions } from "../../config/backend-options.js";
 import { processEnvironment } from "../../config/process-environment.js";
-import type { NextHop, Peer, PeerTable } from "../../dataplane/peer-table.js";
+import type { Peer, PeerTable } from "../../dataplane/peer-table.js";
 import { type CommandRunner, runCommand } from "../../host/command.js";
 import type { HostChange, HostFailure, ReconcileReport } from "../../host/host.js";
 import { formatUnderlay } from "../../host/text.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
-import type { Backend, BackendContext, DesiredPeers, Overlay } from "../backend.js";
+import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop } from "../backend.js";
 import { RoutedOverlay } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
 import { commandLine } from "./command-line.js";
@@ -92,6 +92,7 @@ class ExtensionOverlay implements Overlay {
   readonly mtu: number;
   readonly devices = [];
   readonly dataplane = null;
+  readonly dependsOnRoutes = false;
   readonly own: Lease;
   readonly #inner: RoutedOverlay;
   readonly #options: ExtensionOptions;
@@ -107,9 +108,9 @@ class ExtensionOverlay implements Overlay {
     this.own = inner.own;
   }
 
-  peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers> {
+  peers(leases: ReadonlyMap<string, Lease>, version: bigint, look?: Look): Promise<DesiredPeers> {
     this.#leases = leases;
-    return this.#inner.peers(leases, version);
+    return this.#inner.peers(leases, version, look);
   }
 
   async reconcile(table: PeerTable): Promise<ReconcileReport> {
@@ -137,7 +138,7 @@ class ExtensionOverlay implements Overlay {
     return { changes, failures };
   }
 
-  async nextHops(): Promise<ReadonlyMap<number, NextHop>> {
+  async nextHops(): Promise<ReadonlyMap<number, PeerHop>> {
     return new Map();
   }
 

@@ -3,12 +3,12 @@
 import { parseWireguardOptions, type WireguardOptions } from "../../config/backend-options.js";
 import { processEnvironment } from "../../config/process-environment.js";
 import type { Prefix } from "../../addr/address.js";
-import type { NextHop, PeerTable } from "../../dataplane/peer-table.js";
+import type { PeerTable } from "../../dataplane/peer-table.js";
 import { type CommandRunner, outputOf, runCommand } from "../../host/command.js";
 import type { HostChange, PeerEntry, ReconcileReport } from "../../host/host.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
-import type { Backend, BackendContext, DesiredPeers, Overlay, RefusedPeer } from "../backend.js";
+import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop, RefusedPeer } from "../backend.js";
 import { RoutedOverlay, type Wiring } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
 import { readOrMakeKey, type WireguardKey } from "./wireguard-key.js";
@@ -94,6 +94,7 @@ class WireguardOverlay implements Overlay {
   readonly mtu: number;
   readonly devices: readonly string[];
   readonly dataplane = null;
+  readonly dependsOnRoutes = false;
   readonly own: Lease;
   readonly #inner: RoutedOverlay;
   readonly #parts: Parts;
@@ -109,9 +110,9 @@ class WireguardOverlay implements Overlay {
     this.own = inner.own;
   }
 
-  async peers(leases: ReadonlyMap<string, Lease>, version: bigint): Promise<DesiredPeers> {
+  async peers(leases: ReadonlyMap<string, Lease>, version: bigint, look?: Look): Promise<DesiredPeers> {
     this.#leases = leases;
-    const desired = await this.#inner.peers(leases, version);
+    const desired = await this.#inner.peers(leases, version, look);
     const refused: RefusedPeer[] = [...desired.refused];
     const good = desired.table.peers.filter(({ leaseKey, prefix }) => {
       const attrs = leases.get(leaseKey)?.attrs;
@@ -122,8 +123,8 @@ class WireguardOverlay implements Overlay {
     return { table: { ...desired.table, peers: good }, refused };
   }
 
-  async reconcile(table: PeerTable): Promise<ReconcileReport> {
-    const report = await this.#inner.reconcile(table);
+  async reconcile(table: PeerTable, since?: PeerTable | null): Promise<ReconcileReport> {
+    const report = await this.#inner.reconcile(table, since);
     for (const tunnel of this.#parts.tunnels) {
       const { privateKey } = this.#key;
       const config = deviceConfig(privateKey, tunnel.listenPort, this.#parts.options, this.#peersOf(tunnel, table));
@@ -133,7 +134,7 @@ class WireguardOverlay implements Overlay {
     return report;
   }
 
-  async nextHops(): Promise<ReadonlyMap<number, NextHop>> {
+  async nextHops(): Promise<ReadonlyMap<number, PeerHop>> {
     return new Map();
   }
 

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 import { parseIpv4 } from "../../../src/addr/ipv4.js";
 import { formatPrefix, parsePrefix } from "../../../src/addr/prefix.js";
 import { directTest } from "../../../src/backend/direct-routes.js";
-import { buildPeers, type OwnIdentity, PeerIds, type PeerRules } from "../../../src/backend/peers.js";
+import { PeerBuilder } from "../../../src/backend/peer-builder.js";
+import type { OwnIdentity, PeerRules } from "../../../src/backend/peers.js";
 import { readVtepMac } from "../../../src/backend/vxlan/backend-data.js";
 import type { HostRoute } from "../../../src/host/host.js";
 import { formatUnderlay, parseUnderlay } from "../../../src/host/text.js";
@@ -16,10 +17,11 @@ const mine = parsePrefix("10.244.1.0/24");
 const myAddress = parseUnderlay("192.0.2.1");
 assert.ok(network && mine && myAddress);
 const OWN: OwnIdentity = { leaseKey: "10.244.1.0-24", prefixes: [mine], underlay: [myAddress] };
-const RULES: PeerRules = { leaseType: "vxlan", networks: [network], readVtepMac, isDirect: () => false };
+const RULES: PeerRules = { leaseType: "vxlan", networks: [network], readVtepMac };
+const encapsulated = () => false;
 
-function build(leases: readonly Lease[], rules = RULES, ids = new PeerIds()) {
-  const built = buildPeers(leaseMap(...leases), OWN, rules, ids);
+function build(leases: readonly Lease[], rules = RULES) {
+  const built = new PeerBuilder(OWN, rules).build(leaseMap(...leases), encapsulated);
   return {
     peers: built.peers.map((peer) => `${formatPrefix(peer.prefix)} ${formatUnderlay(peer.underlay)} ${peer.vtepMac}`),
     refused: built.refused.map(({ key, reason }) => `${key}: ${reason}`),
@@ -97,8 +99,7 @@ describe("peers from leases", () => {
       backendV6Data: { VtepMAC: "02:00:00:00:06:02" },
     };
     const both = lease("10.244.2.0-24&fd00:0:0:2::-64", "192.0.2.2", 2n, { attrs });
-    const ids = new PeerIds();
-    const built = buildPeers(leaseMap(both), OWN, { ...RULES, networks: [network, v6] }, ids);
+    const built = new PeerBuilder(OWN, { ...RULES, networks: [network, v6] }).build(leaseMap(both), encapsulated);
     assert.deepEqual(
       built.peers.map(({ id, prefix }) => [id, prefix.family]),
       [
@@ -109,9 +110,9 @@ describe("peers from leases", () => {
   });
 
   test("a number stays with its lease and is not given again", () => {
-    const ids = new PeerIds();
+    const builder = new PeerBuilder(OWN, RULES);
     const idsOf = (...leases: Lease[]): number[] =>
-      buildPeers(leaseMap(...leases), OWN, RULES, ids).peers.map(({ id }) => id);
+      builder.build(leaseMap(...leases), encapsulated).peers.map(({ id }) => id);
     assert.deepEqual(idsOf(peer(2), peer(3)), [1, 2]);
     assert.deepEqual(idsOf(peer(3), peer(4)), [2, 3]);
     assert.deepEqual(idsOf(peer(2), peer(3)), [4, 2]);

@@ -1,0 +1,124 @@
+// What is known of the peers' next hops on the underlay, and which ones to ask for again, when. The kernel tells when a neighbor
+// changes; asking again now and then finds what it does not tell (a path MTU). Owned by a session; asks nobody itself.
+import type { PeerHop } from "../backend/backend.js";
+import type { NextHop, Peer } from "../dataplane/peer-table.js";
+import type { Mac } from "../addr/address.js";
+
+/** A peer that is resolved is asked for again after this time for each peer there is, so that the asking costs the same. */
+const REFRESH_PER_PEER_MS = 60;
+const REFRESH_MIN_MS = 5_000;
+/** One that does not answer is asked for less and less: the kernel says when its own traffic has resolved it. */
+const RETRY_MIN_MS = 5_000;
+const RETRY_MAX_MS = 600_000;
+
+interface Entry {
+  readonly peer: Peer;
+  /** Null: no route, or not asked for yet. */
+  hop: PeerHop | null;
+  dueMs: number;
+  failures: number;
+}
+
+export class NextHopBook {
+  readonly #random: () => number;
+  readonly #hops = new Map<number, NextHop>();
+  readonly #entries = new Map<number, Entry>();
+  /** The MACs we go by. */
+  #macs: ReadonlyMap<string, Mac | null> = new Map();
+  #nextDueMs = Number.POSITIVE_INFINITY;
+
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
+  /** By peer id; a hop that did not change is the same object. */
+  get hops(): ReadonlyMap<number, NextHop> {
+    return this.#hops;
+  }
+
+  get nextDueMs(): number {
+    return this.#nextDueMs;
+  }
+
+  /** The peers there are now: new ones are due at once. True when one is. */
+  follow(peers: readonly Peer[]): boolean {
+    const gone = new Set(this.#entries.keys());
+    let fresh = false;
+    for (const peer of peers) {
+      gone.delete(peer.id);
+      const known = this.#entries.get(peer.id);
+      if (known?.peer === peer) continue;
+      this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
+      fresh = true;
+    }
+    for (const id of gone) {
+      this.#entries.delete(id);
+      this.#hops.delete(id);
+    }
+    if (fresh) this.#nextDueMs = 0;
+    return fresh;
+  }
+
+  due(nowMs: number): readonly Peer[] {
+    if (this.#nextDueMs > nowMs) return [];
+    const due = [...this.#entries.values()].filter(({ dueMs }) => dueMs <= nowMs).map(({ peer }) => peer);
+    if (due.length === 0) this.#nextDueMs = this.#earliest();
+    return due;
+  }
+
+  /** True when a hop is another than before. A peer that changed in the meantime stays due. */
+  learn(asked: readonly Peer[], found: ReadonlyMap<number, PeerHop>, nowMs: number): boolean {
+    let changed = false;
+    for (const peer of asked) {
+      const entry = this.#entries.get(peer.id);
+      if (entry?.peer !== peer) continue;
+      entry.hop = found.get(peer.id) ?? null;
+      const mac = entry.hop?.mac ?? null;
+      entry.failures = mac === null ? entry.failures + 1 : 0;
+      entry.dueMs = nowMs + this.#pauseMs(entry);
+      changed = this.#set(peer.id, mac, entry.hop?.pathMtu ?? 0) || changed;
+    }
+    const macs = new Map<string, Mac | null>();
+    for (const { hop } of this.#entries.values()) if (hop !== null) macs.set(hop.neighbor, hop.mac);
+    this.#macs = macs;
+    this.#nextDueMs = this.#earliest();
+    return changed;
+  }
+
+  /** What the kernel says of a neighbor; null: it does not answer. True when peers are due because of it. */
+  neighbor(address: string, mac: Mac | null): boolean {
+    const believed = this.#macs.get(address);
+    if (believed === undefined || believed === mac) return false;
+    for (const entry of this.#entries.values()) if (entry.hop?.neighbor === address) entry.dueMs = 0;
+    this.#nextDueMs = 0;
+    return true;
+  }
+
+  /** The ways are others: everything is due. */
+  expire(): void {
+    for (const entry of this.#entries.values()) entry.dueMs = 0;
+    if (this.#entries.size > 0) this.#nextDueMs = 0;
+  }
+
+  #earliest(): number {
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const { dueMs } of this.#entries.values()) earliest = Math.min(earliest, dueMs);
+    return earliest;
+  }
+
+  #set(id: number, mac: Mac | null, pathMtu: number): boolean {
+    if (mac === null) return this.#hops.delete(id);
+    const before = this.#hops.get(id);
+    if (before?.mac === mac && before.pathMtu === pathMtu) return false;
+    this.#hops.set(id, { mac, pathMtu });
+    return true;
+  }
+
+  #pauseMs({ failures }: Entry): number {
+    const pause =
+      failures === 0
+        ? Math.max(REFRESH_MIN_MS, this.#entries.size * REFRESH_PER_PEER_MS)
+        : Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 20));
+    return pause * (0.75 + 0.5 * this.#random());
+  }
+}

@@ -1,0 +1,140 @@
+// Keeps the kernel as the leases say. One loop, never two passes at once; a pass after a change of leases touches the changed
+// peers only. Everything is compared when something is found that is not as it shall be, and now and then all the same. How
+// often that may be follows from what it costs, so that a large cluster does not keep the agent busy.
+import type { Overlay, RefusedPeer } from "../backend/backend.js";
+import type { PeerTable } from "../dataplane/peer-table.js";
+import type { HostFailure, ReconcileReport } from "../host/host.js";
+import type { Lease } from "../lease/lease.js";
+import type { Clock } from "../lib/clock.js";
+import { Trigger } from "../lib/trigger.js";
+import type { Logger } from "../observe/logger.js";
+
+/** Changes that come together are applied together. */
+const PACE_MS = 10;
+/** Kernel events come in bursts; between two comparisons at least this, or so many times what one costs. */
+const DISTRUST_MS = 50;
+const DISTRUST_COSTS = 20;
+/** Without any event. */
+const PERIOD_MIN_MS = 10_000;
+const PERIOD_MAX_MS = 60_000;
+const PERIOD_COSTS = 300;
+const RETRY_MS = 1_000;
+
+/** What the last passes found, for status. */
+export interface ReconcilerReport {
+  readonly table: PeerTable | null;
+  readonly refused: readonly RefusedPeer[];
+  readonly failures: readonly HostFailure[];
+  /** Why the last pass failed as a whole; null when it did not. */
+  readonly error: string | null;
+}
+
+export interface ReconcilerOptions {
+  readonly overlay: Overlay;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told after each pass; `compared`: everything was looked at. */
+  readonly applied: (table: PeerTable, compared: boolean) => Promise<void>;
+}
+
+export class Reconciler {
+  report: ReconcilerReport = { table: null, refused: [], failures: [], error: null };
+  readonly #given: ReconcilerOptions;
+  readonly #trigger: Trigger;
+  #leases: ReadonlyMap<string, Lease>;
+  /** The leases that the last pass applied. */
+  #passed: ReadonlyMap<string, Lease> | null = null;
+  #distrusted = true;
+  #mayCompareAtMs = 0;
+  #mustCompareAtMs = 0;
+
+  constructor(given: ReconcilerOptions, leases: ReadonlyMap<string, Lease>) {
+    this.#given = given;
+    this.#leases = leases;
+    this.#trigger = new Trigger(given.clock);
+  }
+
+  /** The leases of all nodes, ours included. */
+  update(leases: ReadonlyMap<string, Lease>): void {
+    this.#leases = leases;
+    this.#trigger.kick();
+  }
+
+  /** Something is not as it shall be: compares everything soon. */
+  distrust(): void {
+    if (this.#distrusted) return;
+    this.#distrusted = true;
+    this.#trigger.kick();
+  }
+
+  /** The first pass; rejects with what the kernel refused as a whole. */
+  start(): Promise<void> {
+    return this.#pass(true);
+  }
+
+  /** Until the signal; never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger } = this.#given;
+    while (!signal.aborted) {
+      const compareAtMs = this.#distrusted ? this.#mayCompareAtMs : this.#mustCompareAtMs;
+      await this.#trigger.wait(Math.max(0, compareAtMs - clock.nowMs()), signal);
+      if (signal.aborted) return;
+      const compare = clock.nowMs() >= (this.#distrusted ? this.#mayCompareAtMs : this.#mustCompareAtMs);
+      if (!compare && this.#leases === this.#passed) continue;
+      try {
+        await this.#pass(compare);
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        if (reason !== this.report.error) logger.warn("cannot program the host; trying again", { error });
+        this.report = { ...this.report, error: reason };
+        this.#distrusted = true;
+        this.#mayCompareAtMs = clock.nowMs() + RETRY_MS;
+        this.#passed = this.#leases;
+      }
+      await clock.sleep(PACE_MS, signal);
+    }
+  }
+
+  async #pass(compare: boolean): Promise<void> {
+    const { overlay, clock, applied } = this.#given;
+    const startMs = clock.nowMs();
+    // Cleared first: what is noticed while the pass runs is for the next one.
+    if (compare) this.#distrusted = false;
+    const leases = this.#leases;
+    const { table, refused } = await overlay.peers(leases, 0n, compare ? "afresh" : "remembered");
+    const report = await overlay.reconcile(table, compare ? null : this.report.table);
+    this.#tell(refused, report);
+    // What a small pass could not make is looked into by a comparison, which says what is in the way.
+    if (!compare && report.failures.length > 0) this.#distrusted = true;
+    const failures = compare ? report.failures : [...this.report.failures, ...report.failures];
+    this.report = { table, refused, failures, error: null };
+    this.#passed = leases;
+    if (compare) this.#schedule(clock.nowMs(), clock.nowMs() - startMs);
+    await applied(table, compare);
+  }
+
+  #schedule(nowMs: number, costMs: number): void {
+    this.#mayCompareAtMs = nowMs + Math.max(DISTRUST_MS, costMs * DISTRUST_COSTS);
+    this.#mustCompareAtMs = nowMs + Math.min(PERIOD_MAX_MS, Math.max(PERIOD_MIN_MS, costMs * PERIOD_COSTS));
+  }
+
+  #tell(refused: readonly RefusedPeer[], { changes, failures }: ReconcileReport): void {
+    const { logger } = this.#given;
+    const examples = changes.slice(0, 5).map(({ object, action }) => `${action} ${object}`);
+    if (changes.length > 0) logger.info("programmed the host", { changes: changes.length, detail: examples });
+    for (const { key, reason } of news(refused, this.report.refused, ({ key, reason }) => `${key} ${reason}`)) {
+      logger.warn("a lease cannot be used", { key, reason });
+    }
+    const known = ({ object, message }: HostFailure) => `${object} ${message}`;
+    for (const { object, message } of news(failures, this.report.failures, known)) {
+      logger.warn("a kernel object cannot be made", { detail: object, reason: message });
+    }
+  }
+}
+
+/** What was not there before. */
+function news<T>(now: readonly T[], before: readonly T[], name: (item: T) => string): readonly T[] {
+  if (now.length === 0) return now;
+  const known = new Set(before.map(name));
+  return now.filter((item) => !known.has(name(item)));
+}
