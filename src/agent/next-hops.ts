@@ -42,19 +42,14 @@ export class NextHopBook {
 
   /** The peers there are now: new ones are due at once. True when one is. */
   follow(peers: readonly Peer[]): boolean {
-    const gone = new Set(this.#entries.keys());
     let fresh = false;
     for (const peer of peers) {
-      gone.delete(peer.id);
       const known = this.#entries.get(peer.id);
       if (known?.peer === peer) continue;
       this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
       fresh = true;
     }
-    for (const id of gone) {
-      this.#entries.delete(id);
-      this.#hops.delete(id);
-    }
+    if (this.#entries.size > peers.length) this.#forget(new Set(peers.map(({ id }) => id)));
     if (fresh) this.#nextDueMs = 0;
     return fresh;
   }
@@ -98,6 +93,14 @@ export class NextHopBook {
   expire(): void {
     for (const entry of this.#entries.values()) entry.dueMs = 0;
     if (this.#entries.size > 0) this.#nextDueMs = 0;
+  }
+
+  #forget(there: ReadonlySet<number>): void {
+    for (const id of this.#entries.keys()) {
+      if (there.has(id)) continue;
+      this.#entries.delete(id);
+      this.#hops.delete(id);
+    }
   }
 
   #earliest(): number {

@@ -121,7 +121,7 @@ export class PlaneWish {
 
   /** Names the devices as they are now: a device that was deleted and made again needs new ports and new steering. */
   async #look(): Promise<void> {
-    const { encapsulation, underlayDevice, overlayDevice } = this.#options;
+    const { encapsulation, underlayDevice, overlayDevice, overlayDeviceV6 } = this.#options;
     const links = await this.#given.host.links();
     const describe = (name: string) => {
       const link = links.find((candidate) => candidate.name === name);
@@ -129,7 +129,8 @@ export class PlaneWish {
     };
     const underlay = describe(underlayDevice);
     if (encapsulation === "vxlan") {
-      this.#incarnation = `${underlay}; ${describe(overlayDevice)}`;
+      const overlays = [overlayDevice, overlayDeviceV6].filter((name) => name !== "");
+      this.#incarnation = [underlay, ...overlays.map(describe)].join("; ");
       return;
     }
     // The data plane makes this one itself: that it is another after opening is no reason to open again.

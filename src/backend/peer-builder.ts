@@ -25,14 +25,12 @@ interface Known {
   readonly results: Result[];
 }
 
-/** Stands in the list where a peer was refused after all. */
-const REFUSED = {} as Peer;
-
 export class PeerBuilder {
   readonly #own: OwnIdentity;
   readonly #rules: PeerRules;
   readonly #claims = new ClaimBook();
   readonly #known = new Map<string, Known>();
+  readonly #macs = new MacCounts();
   /** A peer keeps its number for as long as its lease lives. */
   readonly #ids = new Map<string, number>();
   #nextId = 1;
@@ -46,7 +44,6 @@ export class PeerBuilder {
     const { leases: standing, quarantined } = this.#claims.settle(leases);
     const refused: RefusedPeer[] = quarantined.filter(({ key }) => key !== this.#own.leaseKey);
     const peers: Peer[] = [];
-    const macs = new Map<string, number>();
     for (const [key, lease] of standing) {
       const results = this.#resultsOf(key, lease);
       for (const [i, result] of results.entries()) {
@@ -57,15 +54,12 @@ export class PeerBuilder {
         const direct = isDirect(result.underlay);
         const peer = result.direct === direct ? result : { ...result, direct };
         results[i] = peer;
-        const at = peers.push(peer) - 1;
-        if (peer.vtepMac === null) continue;
-        const mac = peer.prefix.family === 4 ? peer.vtepMac : `6 ${peer.vtepMac}`;
-        const rival = macs.get(mac);
-        macs.set(mac, rival === undefined ? at : settleMac(standing, peers, rival, at, refused));
+        peers.push(peer);
       }
     }
     this.#forget(leases);
-    return { peers: refused.length === 0 ? peers : peers.filter((peer) => peer !== REFUSED), refused };
+    if (!this.#macs.anyShared) return { peers, refused };
+    return { peers: settleMacs(peers, standing, refused), refused };
   }
 
   #resultsOf(key: string, lease: Lease): Result[] {
@@ -77,6 +71,8 @@ export class PeerBuilder {
       if ("reason" in outcome) results.push({ key: lease.key, reason: outcome.reason });
       else results.push(keepSame({ id: this.#idOf(`${i} ${key}`), ...outcome }, known?.results ?? []));
     }
+    this.#macs.remove(known?.results ?? []);
+    this.#macs.add(results);
     this.#known.set(key, { lease, results });
     return results;
   }
@@ -91,32 +87,69 @@ export class PeerBuilder {
 
   /** Leases that are gone; one that comes back is a new peer. */
   #forget(leases: ReadonlyMap<string, Lease>): void {
-    if (this.#known.size === 0) return;
-    for (const key of this.#known.keys()) {
+    for (const [key, { results }] of this.#known) {
       if (leases.has(key)) continue;
+      this.#macs.remove(results);
       this.#known.delete(key);
       for (const i of this.#rules.networks.keys()) this.#ids.delete(`${i} ${key}`);
     }
   }
 }
 
-/** Of two peers with one VTEP MAC the younger lease is refused; returns where the other one is. */
-function settleMac(
+/** Of peers with one VTEP MAC that of the oldest lease stays. */
+function settleMacs(
+  peers: readonly Peer[],
   leases: ReadonlyMap<string, Lease>,
-  peers: Peer[],
-  a: number,
-  b: number,
   refused: RefusedPeer[],
-): number {
-  const age = (at: number): bigint => leases.get(peers[at]?.leaseKey ?? "")?.createRevision ?? 0n;
-  const [older, younger] = age(a) <= age(b) ? [a, b] : [b, a];
-  const owner = peers[older];
-  const copy = peers[younger];
-  if (owner === undefined || copy === undefined) return older;
-  peers[younger] = REFUSED;
-  const reason = `its VTEP MAC ${copy.vtepMac} is that of ${owner.leaseKey}; is the machine a copy of that one?`;
-  refused.push({ key: copy.leaseKey, reason });
-  return older;
+): readonly Peer[] {
+  const age = ({ leaseKey }: Peer): bigint => leases.get(leaseKey)?.createRevision ?? 0n;
+  const owners = new Map<string, Peer>();
+  for (const peer of peers) {
+    const owner = owners.get(macKey(peer));
+    if (owner === undefined || age(peer) < age(owner)) owners.set(macKey(peer), peer);
+  }
+  return peers.filter((peer) => {
+    const owner = owners.get(macKey(peer));
+    if (peer.vtepMac === null || owner === peer || owner === undefined) return true;
+    const reason = `its VTEP MAC ${peer.vtepMac} is that of ${owner.leaseKey}; is the machine a copy of that one?`;
+    refused.push({ key: peer.leaseKey, reason });
+    return false;
+  });
+}
+
+function macKey({ prefix, vtepMac }: Peer): string {
+  return `${prefix.family} ${vtepMac ?? ""}`;
+}
+
+/** Tells whether two results share a VTEP MAC, without looking at all of them each time. */
+class MacCounts {
+  readonly #counts = new Map<string, number>();
+  #shared = 0;
+
+  get anyShared(): boolean {
+    return this.#shared > 0;
+  }
+
+  add(results: readonly Result[]): void {
+    for (const key of keysOf(results)) {
+      const count = (this.#counts.get(key) ?? 0) + 1;
+      this.#counts.set(key, count);
+      if (count === 2) this.#shared++;
+    }
+  }
+
+  remove(results: readonly Result[]): void {
+    for (const key of keysOf(results)) {
+      const count = (this.#counts.get(key) ?? 1) - 1;
+      if (count === 0) this.#counts.delete(key);
+      else this.#counts.set(key, count);
+      if (count === 1) this.#shared--;
+    }
+  }
+}
+
+function keysOf(results: readonly Result[]): string[] {
+  return results.flatMap((result) => ("reason" in result || result.vtepMac === null ? [] : [macKey(result)]));
 }
 
 /** A renewed lease is another record that says the same. */

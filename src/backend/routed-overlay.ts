@@ -104,8 +104,9 @@ export class RoutedOverlay implements Overlay {
 
   /** A peer that changed is another object. */
   async #follow(old: readonly Peer[], now: readonly Peer[]): Promise<ReconcileReport> {
-    const before = this.#wiring.entriesOf(without(old, now));
-    const after = this.#wiring.entriesOf(without(now, old));
+    const { gone, come } = diffPeerLists(old, now);
+    const before = this.#wiring.entriesOf(gone);
+    const after = this.#wiring.entriesOf(come);
     const changes: HostChange[] = [];
     const failures: HostFailure[] = [];
     for (const [i, { scope, entries }] of after.entries()) {
@@ -159,7 +160,14 @@ function networksOf({ network, ipv6Network }: NetworkConfig): readonly Prefix[] 
   return [network, ipv6Network].filter((one) => one !== null);
 }
 
-function without(peers: readonly Peer[], others: readonly Peer[]): readonly Peer[] {
-  const known = new Set(others);
-  return peers.filter((peer) => !known.has(peer));
+/** Peers keep their order, so both lists are walked together; only where they part is anything looked up. */
+function diffPeerLists(old: readonly Peer[], now: readonly Peer[]) {
+  let same = 0;
+  while (same < old.length && old[same] === now[same]) same++;
+  let tail = 0;
+  while (tail < Math.min(old.length, now.length) - same && old.at(-1 - tail) === now.at(-1 - tail)) tail++;
+  const before = new Set(old.slice(same, old.length - tail));
+  const come: Peer[] = [];
+  for (const peer of now.slice(same, now.length - tail)) if (!before.delete(peer)) come.push(peer);
+  return { gone: [...before], come };
 }

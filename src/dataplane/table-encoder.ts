@@ -3,14 +3,17 @@
 import { PEER_BYTES, peersOffset, putHeader, putPeer } from "./codec.js";
 import type { NextHop, Peer, PeerTable } from "./peer-table.js";
 
-interface Record {
-  readonly offset: number;
-  readonly nextHop: NextHop | undefined;
+/** Where a peer's record is in the last image. Changed in place: there are thousands, and few move. */
+interface Place {
+  offset: number;
+  nextHop: NextHop | undefined;
+  image: number;
 }
 
 export class TableEncoder {
-  #bytes = new Uint8Array(0);
-  #records: ReadonlyMap<Peer, Record> = new Map();
+  #bytes: Uint8Array = new Uint8Array(0);
+  readonly #places = new Map<Peer, Place>();
+  #image = 0;
 
   /** As encodePeerTable(), byte for byte. */
   encode(table: PeerTable, nextHops: ReadonlyMap<number, NextHop>): Uint8Array {
@@ -18,20 +21,29 @@ export class TableEncoder {
     const bytes = new Uint8Array(start + table.peers.length * PEER_BYTES);
     const view = new DataView(bytes.buffer);
     putHeader(bytes, view, table);
-    const records = new Map<Peer, Record>();
+    this.#image++;
     const copy = new RunCopier(this.#bytes, bytes);
     let offset = start;
     for (const peer of table.peers) {
       const nextHop = nextHops.get(peer.id);
-      const known = this.#records.get(peer);
-      if (known !== undefined && known.nextHop === nextHop) copy.add(known.offset, offset);
-      else putPeer(bytes, view, offset, peer, nextHop);
-      records.set(peer, known?.offset === offset && known.nextHop === nextHop ? known : { offset, nextHop });
+      const place = this.#places.get(peer);
+      if (place === undefined) {
+        putPeer(bytes, view, offset, peer, nextHop);
+        this.#places.set(peer, { offset, nextHop, image: this.#image });
+      } else {
+        if (place.nextHop === nextHop) copy.add(place.offset, offset);
+        else putPeer(bytes, view, offset, peer, nextHop);
+        place.offset = offset;
+        place.nextHop = nextHop;
+        place.image = this.#image;
+      }
       offset += PEER_BYTES;
     }
     copy.finish();
+    if (this.#places.size > table.peers.length) {
+      for (const [peer, { image }] of this.#places) if (image !== this.#image) this.#places.delete(peer);
+    }
     this.#bytes = bytes;
-    this.#records = records;
     return bytes;
   }
 }

@@ -1,0 +1,123 @@
+// When the reconciler compares everything, and when it touches only what changed.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Reconciler } from "../../../src/agent/reconciler.js";
+import type { Overlay } from "../../../src/backend/backend.js";
+import type { PeerTable } from "../../../src/dataplane/peer-table.js";
+import type { ReconcileReport } from "../../../src/host/host.js";
+import type { Lease } from "../../../src/lease/lease.js";
+import { lease, leaseMap } from "../../support/lease-builder.js";
+import { ManualClock } from "../../support/manual-clock.js";
+import { silentLogger } from "../../../src/observe/logger.js";
+import { until } from "../../support/until.js";
+
+const GOOD: ReconcileReport = { changes: [], failures: [] };
+
+function start(answer: (pass: number) => ReconcileReport | Error = () => GOOD, costMs = 0) {
+  const clock = new ManualClock();
+  const passes: { readonly kind: "all" | "changed"; readonly leases: number; readonly atMs: number }[] = [];
+  const begunMs = clock.nowMs();
+  const overlay = {
+    peers: async (leases: ReadonlyMap<string, Lease>) => ({
+      table: { version: 0n, local: {}, peers: [...leases.keys()] } as unknown as PeerTable,
+      refused: [],
+    }),
+    reconcile: async ({ peers }: PeerTable, since: PeerTable | null) => {
+      passes.push({ kind: since === null ? "all" : "changed", leases: peers.length, atMs: clock.nowMs() - begunMs });
+      if (since === null) clock.advance(costMs);
+      const report = answer(passes.length);
+      if (report instanceof Error) throw report;
+      return report;
+    },
+  } as unknown as Overlay;
+  const reconciler = new Reconciler({ overlay, clock, logger: silentLogger(), applied: async () => {} }, new Map());
+  const end = new AbortController();
+  const passed = (count: number, stepMs = 1) =>
+    until(`${count} passes`, async () => {
+      if (passes.length < count) clock.advance(stepMs);
+      await new Promise(setImmediate);
+      return passes.length >= count;
+    });
+  return { clock, passes, reconciler, passed, end, run: () => reconciler.run(end.signal) };
+}
+
+const leases = (count: number) =>
+  leaseMap(...Array.from({ length: count }, (_, i) => lease(`10.1.${i}.0-24`, `192.0.2.${i + 1}`)));
+
+test("new leases touch what changed; distrust compares everything, and so does time", async () => {
+  const { passes, reconciler, passed, end, run } = start();
+  await reconciler.start();
+  const running = run();
+  reconciler.update(leases(1));
+  await passed(2);
+  reconciler.update(leases(2));
+  await passed(3);
+  reconciler.distrust();
+  await passed(4);
+  await passed(5, 500);
+  end.abort();
+  await running;
+  assert.deepEqual(
+    passes.map(({ kind, leases: count }) => `${kind} ${count}`),
+    ["all 0", "changed 1", "changed 2", "all 2", "all 2"],
+  );
+  const [, , , fourth, fifth] = passes;
+  assert.ok((fifth?.atMs ?? 0) - (fourth?.atMs ?? 0) >= 10_000);
+});
+
+test("comparing pauses the longer the more it costs, and changed leases do not wait for it", async () => {
+  const { passes, reconciler, passed, end, run } = start(() => GOOD, 100);
+  await reconciler.start();
+  const running = run();
+  reconciler.distrust();
+  await passed(2, 50);
+  reconciler.distrust();
+  reconciler.update(leases(1));
+  await passed(4, 50);
+  end.abort();
+  await running;
+  assert.deepEqual(
+    passes.map(({ kind }) => kind),
+    ["all", "all", "changed", "all"],
+  );
+  const [first, second, third, fourth] = passes.map(({ atMs }) => atMs) as [number, number, number, number];
+  assert.ok(second - first >= 2_000 && fourth - second >= 2_000, "twenty times 100 ms between comparisons");
+  assert.ok(third - second < 300, "the change is applied at once");
+});
+
+test("what a small pass could not make is compared at once, and stays reported until a comparison is clean", async () => {
+  const failure = { object: "route 10.1.0.0/24", errno: 17, message: "File exists" };
+  const { passes, reconciler, passed, end, run } = start((pass) =>
+    pass === 2 ? { changes: [], failures: [failure] } : GOOD,
+  );
+  await reconciler.start();
+  const running = run();
+  reconciler.update(leases(1));
+  await passed(2);
+  await until("the report", () => reconciler.report.failures.length === 1);
+  await passed(3);
+  await until("a clean report", () => reconciler.report.failures.length === 0);
+  end.abort();
+  await running;
+  assert.deepEqual(
+    passes.map(({ kind }) => kind),
+    ["all", "changed", "all"],
+  );
+});
+
+test("a pass that fails as a whole is repeated as a comparison and said once", async () => {
+  const { passes, reconciler, passed, end, run } = start((pass) => (pass === 2 ? new Error("no netlink") : GOOD));
+  await reconciler.start();
+  const running = run();
+  reconciler.update(leases(1));
+  await passed(2);
+  await until("the error", () => reconciler.report.error === "no netlink");
+  await passed(3, 50);
+  await until("the error's end", () => reconciler.report.error === null);
+  end.abort();
+  await running;
+  assert.deepEqual(
+    passes.map(({ kind, leases: count }) => `${kind} ${count}`),
+    ["all 0", "changed 1", "all 1"],
+  );
+});

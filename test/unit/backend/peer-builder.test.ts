@@ -1,0 +1,82 @@
+// Building peers again and again: what did not change is the same object, whatever else happens.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parsePrefix } from "../../../src/addr/prefix.js";
+import { PeerBuilder } from "../../../src/backend/peer-builder.js";
+import { readVtepMac } from "../../../src/backend/vxlan/backend-data.js";
+import { parseUnderlay } from "../../../src/host/text.js";
+import type { Lease } from "../../../src/lease/lease.js";
+import { lease, leaseMap, vxlanAttrs } from "../../support/lease-builder.js";
+import { SeededRandom } from "../../support/random.js";
+
+const network = parsePrefix("10.244.0.0/16");
+const mine = parsePrefix("10.244.1.0/24");
+const myAddress = parseUnderlay("192.0.2.1");
+assert.ok(network && mine && myAddress);
+const OWN = { leaseKey: "10.244.1.0-24", prefixes: [mine], underlay: [myAddress] };
+const RULES = { leaseType: "vxlan", networks: [network], readVtepMac };
+const encapsulated = () => false;
+const node = (third: number, mac = third, revision = third): Lease =>
+  lease(`10.244.${third}.0-24`, `192.0.2.${third}`, BigInt(revision), {
+    attrs: vxlanAttrs(`192.0.2.${third}`, `02:00:00:00:00:${mac.toString(16).padStart(2, "0")}`),
+  });
+
+test("a renewed lease gives the same peer, a changed MAC another one with the same number", () => {
+  const builder = new PeerBuilder(OWN, RULES);
+  const [first] = builder.build(leaseMap(node(2)), encapsulated).peers;
+  const [renewed] = builder.build(leaseMap({ ...node(2), modRevision: 99n }), encapsulated).peers;
+  assert.equal(renewed, first);
+  const [moved] = builder.build(leaseMap(node(2, 77)), encapsulated).peers;
+  assert.notEqual(moved, first);
+  assert.equal(moved?.id, first?.id);
+});
+
+test("a peer that becomes direct is another object, and stays it", () => {
+  const builder = new PeerBuilder(OWN, RULES);
+  const leases = leaseMap(node(2), node(3));
+  const [, other] = builder.build(leases, encapsulated).peers;
+  const direct = builder.build(leases, ({ address }) => address === node(2).attrs.publicIp).peers;
+  assert.deepEqual(
+    direct.map((peer) => peer.direct),
+    [true, false],
+  );
+  assert.equal(direct[1], other);
+});
+
+test("a copied MAC is refused for as long as its older owner has it", () => {
+  const builder = new PeerBuilder(OWN, RULES);
+  const copy = node(3, 2);
+  assert.deepEqual(
+    builder.build(leaseMap(node(2), copy), encapsulated).peers.map(({ leaseKey }) => leaseKey),
+    ["10.244.2.0-24"],
+  );
+  assert.deepEqual(
+    builder.build(leaseMap(node(2, 9), copy), encapsulated).peers.map(({ leaseKey }) => leaseKey),
+    ["10.244.2.0-24", "10.244.3.0-24"],
+  );
+});
+
+test("whatever came before, the peers are those that a new builder makes", () => {
+  const random = new SeededRandom(5);
+  const pick = (n: number) => random.below(n);
+  const builder = new PeerBuilder(OWN, RULES);
+  const leases = new Map<string, Lease>();
+  for (let step = 0; step < 500; step++) {
+    const third = 2 + pick(12);
+    const made = node(third, 2 + pick(12), 1 + pick(50));
+    const inner = lease(`10.244.${third}.0-25`, `192.0.2.${100 + third}`, BigInt(1 + pick(50)));
+    const chosen = pick(4) === 0 ? inner : made;
+    if (pick(3) === 0) leases.delete(chosen.key);
+    else leases.set(chosen.key, chosen);
+    const snapshot = new Map(leases);
+    const shown = ({ peers, refused }: ReturnType<PeerBuilder["build"]>) => ({
+      peers: peers.map(({ id: _id, ...peer }) => peer),
+      refused: refused.map(({ key }) => key).sort(),
+    });
+    assert.deepEqual(
+      shown(builder.build(snapshot, encapsulated)),
+      shown(new PeerBuilder(OWN, RULES).build(snapshot, encapsulated)),
+      `step ${step}`,
+    );
+  }
+});
