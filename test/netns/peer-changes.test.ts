@@ -108,6 +108,7 @@ test("our own changes are no events; a foreign change to each kind of object is 
     const flush = async () => {
       const name = `mark${links++}`;
       await ip("link", "add", name, "type", "bridge");
+      await ip("link", "set", name, "up");
       await until(`the event of ${name}`, () => heard.some((event) => event.kind === "link" && event.name === name));
     };
     const ours = [
