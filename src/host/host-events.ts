@@ -55,13 +55,14 @@ function routeEvent(route: NetlinkRoute & { readonly deleted: boolean }, own: Ow
     if (want === undefined) continue;
     return !deleted && ours && isWantedRoute(route, want) ? null : { kind: "peer", object: `route ${destination}` };
   }
-  if (!ours) return inAnyNetwork(destination, own) ? null : { kind: "route" };
+  if (!ours) return isLocalMatter(destination, own) ? null : { kind: "route" };
   // Of our protocol and wanted by nobody: fine when it goes.
   return deleted ? null : { kind: "peer", object: `route ${destination}` };
 }
 
-/** A node's own pods have routes inside the network too; they lead to no other node. */
-function inAnyNetwork(destination: string, own: OwnScopes): boolean {
+/** Routes that lead to no other node come and go with pods: those inside the network, and each link's own link-local one. */
+function isLocalMatter(destination: string, own: OwnScopes): boolean {
+  if (destination.startsWith("fe80:")) return true;
   const prefix = parsePrefix(destination);
   return prefix !== null && own.networks().some((network) => prefixCovers(network, prefix));
 }
