@@ -5,13 +5,14 @@
 #include "addon/dataplane_wrap.h"
 #include "addon/exchange_wrap.h"
 #include "addon/netlink_wrap.h"
+#include "addon/process_wrap.h"
 #include "addon/state.h"
 #include "pkt/drop_reason.h"
 #include "plane/plane.h"
 
 namespace {
 
-constexpr uint32_t kBorderVersion = 2;
+constexpr uint32_t kBorderVersion = 3;
 
 Napi::Array CounterLayout(Napi::Env env) {
   const std::vector<std::string>& names = plane::Plane::CounterNames();
@@ -42,6 +43,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New(env, addon::DataplaneWrap::Open, "open"));
   addon::RegisterNetlink(env, exports);
   addon::ExchangeWrap::Register(env, exports);
+  addon::RegisterProcess(env, exports);
   return exports;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 
 #include "base/unique_fd.h"
@@ -40,19 +41,25 @@ base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mt
   return base::Ok();
 }
 
-std::string TapName(const char* prefix, const engine::Options& options) {
-  // At most 3 + 8 digits: fits the 15 bytes of a device name. One data plane per VNI and namespace.
-  return std::string(prefix) + std::to_string(options.format.vni);
+// At most 4 + 8 digits + 1: fits the 15 bytes of a device name. One data plane per VNI and
+// namespace, and its successor beside it until it has taken over: the two take turns with the
+// names.
+std::string TapName(const char* prefix, const engine::Options& options, const char* turn) {
+  return prefix + std::to_string(options.format.vni) + turn;
 }
 
 base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& options,
-                                                     const char* prefix, uint32_t mtu,
-                                                     bool tunnel) {
+                                                     const char* prefix, uint32_t mtu, bool tunnel,
+                                                     bool* second_turn) {
   port::TapOptions tap;
-  tap.name = TapName(prefix, options);
   tap.mtu = mtu;
   tap.tunnel_gso = tunnel && !options.Disabled("tunnel-gso");
   tap.super_packets = !options.Disabled("super-packets");
+  tap.name = TapName(prefix, options, "");
+  auto opened = port::TapPort::Open(tap);
+  if (opened.ok() || opened.error().os_error != EBUSY) return opened;
+  tap.name = TapName(prefix, options, "b");
+  *second_turn = true;
   return port::TapPort::Open(tap);
 }
 
@@ -66,7 +73,7 @@ const char* Reason(const std::string& asked, const char* otherwise) {
 }
 
 base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devices, Ports* ports) {
-  auto opened = OpenTap(options, "rsu.", devices.underlay_mtu, true);
+  auto opened = OpenTap(options, "rsu.", devices.underlay_mtu, true, &ports->second_turn);
   if (!opened.ok()) return opened.error();
   const bool tunnel = opened.value()->capabilities().tunnel_super_packets;
   ports->underlay_tap_ifindex = opened.value()->ifindex();
@@ -154,7 +161,7 @@ base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devic
   if (options.overlay_port != "auto" && options.overlay_port != "tap") {
     return Unavailable("overlay", options.overlay_port, "does not fit VXLAN; use auto or tap");
   }
-  auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false);
+  auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false, &ports->second_turn);
   if (!overlay.ok()) return overlay.error();
   ports->overlay_tap_ifindex = overlay.value()->ifindex();
   ports->overlay = std::move(overlay).value();

@@ -32,6 +32,7 @@ struct Ports {
   uint32_t overlay_tap_ifindex =
       0;  // 0 when that side is no TAP: then there is nothing to steer through it.
   uint32_t underlay_tap_ifindex = 0;
+  bool second_turn = false;    // Another data plane of this VNI is open, which this one succeeds.
   bool drop_original = false;  // The kernel must drop what the underlay port has a copy of.
   bool unfilled_checksums =
       false;  // Frames may arrive with checksums that no device has filled (veth).

@@ -1,6 +1,7 @@
 #include "plane/plane.h"
 
 #include <sys/random.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -30,6 +31,11 @@ uint64_t* AppendLane(const pkt::LaneCounters& lane, uint64_t* at) {
   for (const pkt::Counter& drop : lane.drops) *at++ = drop.Read();
   return at;
 }
+
+// A drain gives up after this long: then something goes on feeding us that steering does not rule.
+constexpr uint32_t kDrainMs = 100;
+// Longer than a program that saw us alive takes to hand its packet over, and than a worker to wake.
+constexpr uint32_t kQuietMs = 3;
 
 // Peers choose addresses and MACs; nobody outside may know how the tables hash them.
 uint64_t RandomSalt() {
@@ -108,8 +114,8 @@ base::Status Plane::Attach() {
   };
   for (const Place& place : places) {
     if (place.ifindex == 0) continue;
-    if (auto status = steering_->Attach(place.hook, place.ifindex, !options_.Disabled("tcx"));
-        !status.ok()) {
+    const steer::Attachment how{!options_.Disabled("tcx"), ports_.second_turn};
+    if (auto status = steering_->Attach(place.hook, place.ifindex, how); !status.ok()) {
       steering_->Detach();
       attached_ = false;
       return status;
@@ -191,11 +197,35 @@ void Plane::CaptureStop() {
   if (worker_ != nullptr) worker_->tap().Stop();
 }
 
+uint64_t Plane::FramesReceived() const {
+  return worker_->encap().counters().rx_frames.Read() +
+         worker_->decap().counters().rx_frames.Read();
+}
+
+// What the ports hold when steering lets go still goes its way: nothing new comes in, so this ends
+// soon, and the programs behind our devices stay until it has.
+void Plane::Drain() {
+  if (worker_ == nullptr || !attached_) return;
+  uint64_t before = FramesReceived();
+  uint32_t quiet = 0;
+  for (uint32_t waited = 0; waited < kDrainMs && quiet < kQuietMs; ++waited) {
+    const timespec millisecond{0, 1'000'000};
+    nanosleep(&millisecond, nullptr);
+    const uint64_t now = FramesReceived();
+    quiet = now == before && ports_.underlay->statistics().tx_pending == 0 ? quiet + 1 : 0;
+    before = now;
+  }
+}
+
 void Plane::Close() {
   if (closed_) return;
   closed_ = true;
-  if (steering_ != nullptr) steering_->Detach();
+  if (steering_ != nullptr) {
+    steering_->Release();
+    Drain();
+  }
   if (worker_ != nullptr) worker_->Stop();
+  if (steering_ != nullptr) steering_->Detach();
   ports_.overlay.reset();
   ports_.underlay.reset();
 }

@@ -3,7 +3,7 @@
 // border are its methods.
 //
 // Members stand in the order in which they are built; destruction runs backwards: workers stop
-// before their ports close, steering detaches before anything else (Close), and snapshots outlive
+// before their ports close, steering lets go before anything else (Close), and snapshots outlive
 // the workers that read them.
 #pragma once
 
@@ -68,12 +68,15 @@ class Plane {
   };
   Captured CaptureRead(std::span<uint8_t> into);
   void CaptureStop();
-  // Idempotent. Steering goes first, so that from that moment packets take the kernel path.
+  // Idempotent. Steering lets go first, so that from that moment packets take the kernel path; what
+  // the ports hold is still carried, then workers and ports end.
   void Close();
 
  private:
   explicit Plane(const engine::Options& options) : options_(options) {}
   base::Status Attach();
+  void Drain();
+  uint64_t FramesReceived() const;
   // Everything but liveness, before a program may look; returns where the worker beats.
   uint64_t* FillSteeringState();
 

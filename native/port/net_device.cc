@@ -10,8 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/unique_fd.h"
-
 namespace port {
 
 namespace {
@@ -71,11 +69,14 @@ base::Status NetDevice::DisableIpv6() {
   return base::Ok();
 }
 
-uint64_t NetDevice::ReadStatistic(const char* counter) const {
+base::UniqueFd NetDevice::OpenStatistic(const char* counter) const {
   const std::string path = "/sys/class/net/" + name_ + "/statistics/" + counter;
-  base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return base::UniqueFd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+uint64_t ReadStatistic(const base::UniqueFd& statistic) {
   char text[32] = {};
-  if (!fd.valid() || read(fd.get(), text, sizeof text - 1) <= 0) return 0;
+  if (pread(statistic.get(), text, sizeof text - 1, 0) <= 0) return 0;
   return std::strtoull(text, nullptr, 10);
 }
 

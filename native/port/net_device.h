@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace port {
 
@@ -21,11 +22,15 @@ class NetDevice {
   // No router solicitations or listener reports from a device that only carries other people's
   // packets. A kernel without IPv6 has nothing to disable: success.
   base::Status DisableIpv6();
-  // A counter from /sys/class/net/<name>/statistics; 0 when it cannot be read.
-  uint64_t ReadStatistic(const char* counter) const;
+  // A counter of /sys/class/net/<name>/statistics, to be read for as long as the device lives: a
+  // confined process cannot open files any more. Invalid when there is none.
+  base::UniqueFd OpenStatistic(const char* counter) const;
 
  private:
   std::string name_;
 };
+
+// What the counter reads now; 0 when it cannot be read.
+uint64_t ReadStatistic(const base::UniqueFd& statistic);
 
 }  // namespace port

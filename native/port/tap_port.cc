@@ -28,7 +28,7 @@ base::Result<std::unique_ptr<TapPort>> TapPort::Open(const TapOptions& options) 
 TapPort::TapPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool)
     : pool_(std::move(pool)),
       fd_(std::move(device.fd)),
-      name_(name),
+      tx_dropped_(NetDevice(name).OpenStatistic("tx_dropped")),
       description_(name + ": TAP, " + device.words),
       capabilities_(device.capabilities),
       ifindex_(device.ifindex),
@@ -92,8 +92,7 @@ void TapPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
 }
 
 Statistics TapPort::statistics() const {
-  return Statistics{.rx_kernel_drops = NetDevice(name_).ReadStatistic("tx_dropped"),
-                    .tx_pending = 0};
+  return Statistics{.rx_kernel_drops = ReadStatistic(tx_dropped_), .tx_pending = 0};
 }
 
 }  // namespace port

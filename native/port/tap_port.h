@@ -50,7 +50,7 @@ class TapPort final : public Port {
   // synchronous.
   std::unique_ptr<pkt::FramePool> pool_;
   base::UniqueFd fd_;
-  std::string name_;
+  base::UniqueFd tx_dropped_;  // The device's queue towards us was full.
   std::string description_;
   Capabilities capabilities_;
   uint32_t ifindex_ = 0;

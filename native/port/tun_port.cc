@@ -43,7 +43,7 @@ base::Result<std::unique_ptr<TunPort>> TunPort::Open(const TunOptions& options) 
 TunPort::TunPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool)
     : pool_(std::move(pool)),
       fd_(std::move(device.fd)),
-      name_(name),
+      tx_dropped_(NetDevice(name).OpenStatistic("tx_dropped")),
       description_(name + ": TUN, " + device.words),
       capabilities_(device.capabilities),
       ifindex_(device.ifindex),
@@ -120,7 +120,7 @@ void TunPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
 }
 
 Statistics TunPort::statistics() const {
-  return {.rx_kernel_drops = NetDevice(name_).ReadStatistic("tx_dropped"), .tx_pending = 0};
+  return {.rx_kernel_drops = ReadStatistic(tx_dropped_), .tx_pending = 0};
 }
 
 }  // namespace port

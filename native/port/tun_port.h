@@ -46,7 +46,7 @@ class TunPort final : public Port {
 
   std::unique_ptr<pkt::FramePool> pool_;
   base::UniqueFd fd_;
-  std::string name_;
+  base::UniqueFd tx_dropped_;  // The device's queue towards us was full.
   std::string description_;
   Capabilities capabilities_;
   uint32_t ifindex_;

@@ -96,9 +96,9 @@ int Steering::ProgramOf(Hook hook) const {
   return -1;
 }
 
-base::Status Steering::Attach(Hook hook, uint32_t ifindex, bool use_tcx) {
+base::Status Steering::Attach(Hook hook, uint32_t ifindex, const Attachment& how) {
   const bool egress = hook == Hook::kOverlayEgress;
-  if (use_tcx) {
+  if (how.use_tcx) {
     bpf_attr attr{};
     attr.link_create.prog_fd = static_cast<uint32_t>(ProgramOf(hook));
     attr.link_create.target_ifindex = ifindex;
@@ -115,9 +115,8 @@ base::Status Steering::Attach(Hook hook, uint32_t ifindex, bool use_tcx) {
     }
     // EINVAL: a kernel that does not know the attach type.
   }
-  auto filter =
-      TcFilter::Attach(ProgramOf(hook), ifindex,
-                       egress ? TcFilter::Direction::kEgress : TcFilter::Direction::kIngress);
+  const auto direction = egress ? TcFilter::Direction::kEgress : TcFilter::Direction::kIngress;
+  auto filter = TcFilter::Attach(ProgramOf(hook), ifindex, direction, how.second_turn ? 2 : 1);
   if (!filter.ok()) return filter.error();
   filters_.push_back(std::move(filter).value());
   return base::Ok();
@@ -128,9 +127,12 @@ const char* Steering::method() const {
   return filters_.empty() ? "none" : "tc";
 }
 
+void Steering::Release() {
+  if (state_ != nullptr) state_->workers = 0;  // rs_alive() answers no from now on.
+}
+
 void Steering::Detach() {
-  if (state_ != nullptr)
-    state_->workers = 0;  // rs_alive() answers no before the first link is gone.
+  Release();
   links_.clear();
   filters_.clear();
 }

@@ -19,6 +19,11 @@ namespace steer {
 // Where a program sits; each is one BPF link.
 enum class Hook { kOverlayEgress, kOverlayTap, kUnderlayTap, kNic };
 
+struct Attachment {
+  bool use_tcx = true;       // False forces the tc filter.
+  bool second_turn = false;  // Beside another data plane's filters, not instead of them.
+};
+
 class Steering {
  public:
   // Loads all programs; nothing is attached yet. Needs CAP_BPF and CAP_NET_ADMIN.
@@ -32,12 +37,14 @@ class Steering {
   // Addresses follow the peer table; called at every apply.
   void Follow(const fwd::Snapshot& table);
 
-  // Attaches by a tcx link (Linux >= 6.6), or, where there are none, by a tc filter. `use_tcx`
-  // false forces the latter.
-  base::Status Attach(Hook hook, uint32_t ifindex, bool use_tcx);
+  // Attaches by a tcx link (Linux >= 6.6), or, where there are none, by a tc filter. A data plane
+  // that is there already stays in force until it lets go: whoever is not alive passes packets on.
+  base::Status Attach(Hook hook, uint32_t ifindex, const Attachment& how);
   // "tcx", "tc", or "none" while nothing is attached.
   const char* method() const;
-  // From here on every packet takes the kernel path. Idempotent.
+  // From here on every packet takes the kernel path, or that of the next data plane. Idempotent.
+  void Release();
+  // Release, and the programs go. Idempotent.
   void Detach();
 
   int xdp_program() const { return xdp_redirect_.get(); }

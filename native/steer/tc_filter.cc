@@ -16,7 +16,6 @@ namespace {
 
 // Public: `tc filter show dev DEV ingress` names them, and `ripstop cleanup` looks for them.
 constexpr uint32_t kPriority = 158;
-constexpr uint32_t kHandle = 1;
 constexpr char kName[] = "ripstop";
 
 tcmsg FamilyHeader(uint32_t ifindex, uint32_t parent, uint32_t handle, uint32_t info) {
@@ -39,7 +38,7 @@ base::Error KernelError(const netlink::Outcome& outcome, const char* op) {
 }  // namespace
 
 base::Result<std::unique_ptr<TcFilter>> TcFilter::Attach(int program_fd, uint32_t ifindex,
-                                                         Direction direction) {
+                                                         Direction direction, uint32_t handle) {
   auto socket = netlink::RequestSocket::Open("");
   if (!socket.ok()) return socket.error();
 
@@ -54,7 +53,8 @@ base::Result<std::unique_ptr<TcFilter>> TcFilter::Attach(int program_fd, uint32_
   if (outcome.os_error != 0 && outcome.os_error != EEXIST)
     return KernelError(outcome, "sendmsg(RTM_NEWQDISC clsact)");
 
-  std::unique_ptr<TcFilter> filter(new TcFilter(std::move(socket).value(), ifindex, direction));
+  std::unique_ptr<TcFilter> filter(
+      new TcFilter(std::move(socket).value(), ifindex, direction, handle));
   if (auto status = filter->Send(RTM_NEWTFILTER, NLM_F_CREATE, program_fd); !status.ok())
     return status.error();
   return filter;
@@ -64,7 +64,7 @@ base::Status TcFilter::Send(uint16_t type, uint16_t flags, int program_fd) {
   const uint32_t side = direction_ == Direction::kIngress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS;
   netlink::MessageBatch batch;
   batch.Begin(type, static_cast<uint16_t>(NLM_F_ACK | flags),
-              FamilyHeader(ifindex_, TC_H_MAKE(TC_H_CLSACT, side), kHandle,
+              FamilyHeader(ifindex_, TC_H_MAKE(TC_H_CLSACT, side), handle_,
                            TC_H_MAKE(kPriority << 16, __builtin_bswap16(ETH_P_ALL))));
   batch.Text(TCA_KIND, "bpf");
   if (program_fd >= 0) {

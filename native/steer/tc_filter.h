@@ -16,23 +16,26 @@ class TcFilter {
  public:
   enum class Direction { kIngress, kEgress };
 
-  // Adds the clsact qdisc if there is none and puts the program at our own priority and handle,
-  // replacing what a dead data plane may have left there.
+  // Adds the clsact qdisc if there is none and puts the program at our own priority, replacing what
+  // a dead data plane may have left under this handle: 1, or 2 beside a living one.
   static base::Result<std::unique_ptr<TcFilter>> Attach(int program_fd, uint32_t ifindex,
-                                                        Direction direction);
-  // Removes the filter; the qdisc stays, because others may have used it since.
+                                                        Direction direction, uint32_t handle);
+  // Removes the filter, unless the process is confined by now: then the agent does. The qdisc
+  // stays, because others may have used it since.
   ~TcFilter();
   TcFilter(const TcFilter&) = delete;
   TcFilter& operator=(const TcFilter&) = delete;
 
  private:
-  TcFilter(std::unique_ptr<netlink::RequestSocket> socket, uint32_t ifindex, Direction direction)
-      : socket_(std::move(socket)), ifindex_(ifindex), direction_(direction) {}
+  TcFilter(std::unique_ptr<netlink::RequestSocket> socket, uint32_t ifindex, Direction direction,
+           uint32_t handle)
+      : socket_(std::move(socket)), ifindex_(ifindex), direction_(direction), handle_(handle) {}
   base::Status Send(uint16_t type, uint16_t flags, int program_fd);
 
   std::unique_ptr<netlink::RequestSocket> socket_;
   uint32_t ifindex_;
   Direction direction_;
+  uint32_t handle_;
 };
 
 }  // namespace steer

@@ -52,7 +52,6 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
     down.add(() => host.close());
     const launch = dataplaneLauncher({
       command: [process.execPath, RIPSTOP, "dataplane"],
-      socketPath: paths.dataplaneSocket,
       logPath: paths.dataplaneLog,
       environment: nativePath === undefined ? {} : { RIPSTOP_NATIVE_PATH: nativePath },
     });

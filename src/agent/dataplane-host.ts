@@ -33,7 +33,8 @@ export async function runDataplane(options: DataplaneHostOptions, signal: AbortS
   logger.info("data-plane process is ready", { listen: options.socket });
   const end = AbortSignal.any([signal, stop.signal]);
   if (!end.aborted) await once(end, "abort");
+  // A successor may have moved in, with a pid file of its own.
+  if (server.ownsItsPath) rmSync(pidFile, { force: true });
   await server.stop();
-  rmSync(pidFile, { force: true });
   logger.info("data-plane process ends");
 }

@@ -10,24 +10,24 @@ export interface LaunchedProcess {
   readonly exited: Promise<string>;
 }
 
-export type Launcher = () => LaunchedProcess;
+/** Starts a process that listens at `socketPath`. */
+export type Launcher = (socketPath: string) => LaunchedProcess;
 
 export interface LaunchOptions {
   /** Program and arguments up to and including "dataplane". */
   readonly command: readonly [program: string, ...args: string[]];
-  readonly socketPath: string;
   readonly logPath: string;
   /** Nothing else of the agent's environment is passed on. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
 export function dataplaneLauncher(options: LaunchOptions): Launcher {
-  return () => {
+  return (socketPath) => {
     const [program, ...args] = options.command;
     const log = openSync(options.logPath, "a", 0o600);
     const logStart = fstatSync(log).size;
     try {
-      const child = spawn(program, [...args, "--socket", options.socketPath, "--log", options.logPath], {
+      const child = spawn(program, [...args, "--socket", socketPath, "--log", options.logPath], {
         detached: true,
         cwd: "/",
         env: options.environment,

@@ -1,18 +1,19 @@
 // Keeps the data-plane process as the agent wants it: adopts one that already runs with the wanted options, starts one
-// otherwise, hands it the newest table, starts it again after a crash, kills it when it hangs. Level-triggered: one
-// function compares wanted and actual; changes, hang-ups and a tick only say when. Never stops a healthy data plane when
+// otherwise, hands it the newest table, replaces it when version, options or devices are others (succession.ts), starts it
+// again after a crash, kills it when it hangs. Level-triggered: one function compares wanted and actual; changes, hang-ups and a tick only say when. Never stops a healthy data plane when
 // the agent ends. While there is none, the kernel path carries everything.
-import { DataplaneClient } from "../dataplane/client.js";
+import type { DataplaneClient } from "../dataplane/client.js";
 import type { OpenOptions } from "../dataplane/binding.js";
 import { sameOpenOptions } from "../dataplane/options.js";
-import { pidPathOf } from "../dataplane/socket-path.js";
 import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
 import { RipstopError } from "../lib/errors.js";
 import { Latest } from "../lib/latest.js";
-import { readPidFile, signalProcess } from "../lib/process-identity.js";
+import { ripstopVersion } from "../lib/version.js";
 import type { Logger } from "../observe/logger.js";
+import { type Controlled, DataplanePair } from "./dataplane-pair.js";
 import type { Launcher } from "./dataplane-process.js";
+import { succeed, SuccessionFailed } from "./succession.js";
 
 export interface DataplaneState {
   /** `unavailable`: it runs but cannot open; `waiting`: it died or does not answer. In both the kernel path carries. */
@@ -49,21 +50,25 @@ const HANG_MS = 10_000;
 const TICK_MS = 1_000;
 /** A process that lived this long has not crashed "at once": the next restart does not wait long. */
 const STABLE_MS = 30_000;
-const START_MS = 10_000;
-const POLL_MS = 20;
 
 export class Supervisor {
   readonly state = new Latest<DataplaneState>();
   readonly #given: SupervisorOptions;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #deadlineMs: number;
+  readonly #pair: DataplanePair;
   readonly #backoff = new Backoff({ initialMs: 100, maxMs: 30_000 });
+  readonly #upgradeBackoff = new Backoff({ initialMs: 5_000, maxMs: 300_000 });
   #desired: DesiredDataplane;
   #client: DataplaneClient | null = null;
   #opened: Pick<DesiredDataplane, "options" | "incarnation"> | null = null;
+  /** It has given up what opening needs. */
+  #confined = false;
   #applied: Uint8Array | null = null;
   #refused: string | null = null;
+  /** Why the data plane still is of another version. */
+  #outdated: string | null = null;
+  #upgradeAtMs = 0;
   #silentSince: number | null = null;
   #runningSince = 0;
   #hasRun = false;
@@ -73,8 +78,11 @@ export class Supervisor {
     this.#given = options;
     this.#logger = options.logger.part("supervisor");
     this.#clock = options.clock;
-    this.#deadlineMs = options.deadlineMs ?? DEADLINE_MS;
+    const { socketPath, launch, clock, deadlineMs = DEADLINE_MS } = options;
+    const onStart = (pid: number) => this.#started(pid);
+    this.#pair = new DataplanePair({ socketPath, launch, clock, logger: this.#logger, deadlineMs, onStart });
     this.#desired = desired;
+    ripstopVersion(); // Which this process is, whatever is installed over it later.
     this.state.set({ phase: "starting", reason: null, pid: null, version: null, adopted: false, restarts: 0 });
   }
 
@@ -119,32 +127,84 @@ export class Supervisor {
 
   /** Ends the process, for a start that failed and for cleanup. */
   async shutdown(): Promise<void> {
-    await this.#client?.shutdown().catch(() => undefined);
-    this.#client?.disconnect();
+    const client = this.#client;
     this.#client = null;
+    this.#opened = null;
+    if (client !== null) await this.#pair.end(client);
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
     const { options, incarnation, table } = this.#desired;
-    const client = this.#client ?? (await this.#attach(signal));
+    const client = await this.#ready(signal);
     try {
-      const opened = this.#opened;
-      if (opened === null || opened.incarnation !== incarnation || !sameOpenOptions(opened.options, options)) {
-        await this.#reopen(client, options, incarnation);
+      if (this.#opened === null) {
+        await client.open(options, incarnation);
+        this.#opened = { options, incarnation };
       }
       const refused = table === null || table === this.#applied ? this.#refused : await this.#apply(client, table);
       const { running } = await client.inspect();
       if (!running) {
-        this.#opened = null;
-        throw new RipstopError("DATAPLANE_STOPPED", "the data plane's workers have stopped; it is opened again");
+        await this.shutdown();
+        throw new RipstopError("DATAPLANE_STOPPED", "the data plane's workers have stopped; it is started again");
       }
       this.#silentSince = null;
       if (this.state.current?.phase !== "running") this.#runningSince = this.#clock.nowMs();
       this.#hasRun = true;
-      this.#update({ phase: "running", reason: refused });
+      this.#update({ phase: "running", reason: refused ?? this.#outdated });
     } catch (error) {
       if (isCode(error, "DATAPLANE_SILENT")) this.#killIfHung();
       throw error;
+    }
+  }
+
+  /** A process that is open as wanted, or that can be opened. */
+  async #ready(signal: AbortSignal): Promise<DataplaneClient> {
+    const client = this.#client ?? (await this.#attach(signal));
+    const { options, incarnation } = this.#desired;
+    const opened = this.#opened;
+    if (opened === null) {
+      if (!this.#confined) return client;
+      await this.shutdown();
+      return this.#attach(signal);
+    }
+    if (opened.incarnation !== incarnation) return this.#replace(client, opened, incarnation, signal);
+    if (!sameOpenOptions(opened.options, options)) return this.#replace(client, opened, "other options", signal);
+    const { version } = this.state.current as DataplaneState;
+    if (version === ripstopVersion() || this.#clock.nowMs() < this.#upgradeAtMs) return client;
+    return this.#replace(client, opened, `version ${version} becomes ${ripstopVersion()}`, signal);
+  }
+
+  async #replace(
+    client: DataplaneClient,
+    opened: Pick<DesiredDataplane, "options" | "incarnation">,
+    why: string,
+    signal: AbortSignal,
+  ): Promise<DataplaneClient> {
+    const { options, incarnation, table } = this.#desired;
+    this.#logger.info("replacing the data plane", { options, reason: why });
+    try {
+      const next = await succeed(
+        { pair: this.#pair, old: client, oldOptions: opened.options, options, incarnation, table },
+        signal,
+      );
+      this.#adopt(next, { options, incarnation });
+      this.#applied = table;
+      this.#refused = null;
+      this.#outdated = null;
+      this.#logger.info("replaced the data plane", { dataplanePid: next.hello.pid, version: next.hello.version });
+      return next.client;
+    } catch (error) {
+      const failed = error instanceof SuccessionFailed ? error : new SuccessionFailed(error, true);
+      const sameWish = opened.incarnation === incarnation && sameOpenOptions(opened.options, options);
+      // What an older version carries is right; what other devices or options carry is not, and the kernel's path is.
+      if (!failed.oldIsAlive || !sameWish) {
+        await this.shutdown();
+        throw failed.cause;
+      }
+      this.#upgradeAtMs = this.#clock.nowMs() + this.#upgradeBackoff.nextMs();
+      this.#outdated = `the data plane goes on in another version: ${failed.message}`;
+      this.#logger.warn("cannot replace the data plane; it goes on", { error: failed.cause });
+      return client;
     }
   }
 
@@ -162,68 +222,38 @@ export class Supervisor {
     return this.#refused;
   }
 
-  async #reopen(client: DataplaneClient, options: OpenOptions, incarnation: string): Promise<void> {
-    if (this.#opened !== null) {
-      this.#logger.info("data plane is reopened", { options, reason: incarnation });
-      await client.close();
-    }
-    this.#opened = null;
-    this.#applied = null;
-    await client.open(options, incarnation);
-    this.#opened = { options, incarnation };
-  }
-
   async #attach(signal: AbortSignal): Promise<DataplaneClient> {
-    const client = await this.#connectOrLaunch(signal);
+    let taken: Controlled;
     try {
-      const hello = await client.hello("control");
-      this.#opened = hello.opened === null ? null : { options: hello.opened, incarnation: hello.incarnation };
-      this.#applied = null;
-      this.#client = client;
-      this.#update({ pid: hello.pid, version: hello.version, adopted: hello.opened !== null });
-      if (hello.opened !== null)
-        this.#logger.info("adopted a running data plane", { dataplanePid: hello.pid, version: hello.version });
+      taken = await this.#pair.take(signal);
     } catch (error) {
-      client.disconnect();
       if (isCode(error, "DATAPLANE_SILENT")) this.#killIfHung();
       throw error;
     }
+    const { opened, incarnation, pid, version } = taken.hello;
+    this.#adopt(taken, opened === null ? null : { options: opened, incarnation });
+    this.#applied = null;
+    if (opened !== null) this.#logger.info("adopted a running data plane", { dataplanePid: pid, version });
+    return taken.client;
+  }
+
+  #adopt({ client, hello }: Controlled, opened: Pick<DesiredDataplane, "options" | "incarnation"> | null): void {
+    this.#client = client;
+    this.#opened = opened;
+    this.#confined = hello.confined;
+    this.#update({ pid: hello.pid, version: hello.version, adopted: hello.opened !== null });
     void client.ended.then(() => {
       if (this.#client !== client) return;
       this.#client = null;
       this.#opened = null;
       this.#wake();
     });
-    return client;
   }
 
-  async #connectOrLaunch(signal: AbortSignal): Promise<DataplaneClient> {
-    const connect = () => DataplaneClient.connect(this.#given.socketPath, { deadlineMs: this.#deadlineMs });
-    try {
-      return await connect();
-    } catch {
-      // Nobody there: start one.
-    }
-    const launched = this.#given.launch();
+  #started(dataplanePid: number): void {
     const restarts = (this.state.current?.restarts ?? 0) + (this.#hasRun ? 1 : 0);
-    this.#logger.info("started the data-plane process", { dataplanePid: launched.pid, restarts });
-    this.#update({ pid: launched.pid, restarts });
-    let ended: string | null = null;
-    void launched.exited.then((how) => {
-      ended = how;
-      this.#logger.warn("the data-plane process ended", { dataplanePid: launched.pid, reason: how });
-    });
-    for (const until = this.#clock.nowMs() + START_MS; this.#clock.nowMs() < until && !signal.aborted; ) {
-      const client = await connect().catch(() => null);
-      if (client !== null) return client;
-      if (ended !== null)
-        throw new RipstopError("DATAPLANE_START_FAILED", `the data-plane process ended at once (${String(ended)})`);
-      await this.#clock.sleep(POLL_MS, signal);
-    }
-    throw new RipstopError(
-      "DATAPLANE_START_FAILED",
-      `the data-plane process did not listen at ${this.#given.socketPath} within ${START_MS} ms`,
-    );
+    this.#logger.info("started the data-plane process", { dataplanePid, restarts });
+    this.#update({ pid: dataplanePid, restarts });
   }
 
   /** The kernel path has taken over 50 ms after the workers stopped; this only ends a process that will not come back. */
@@ -231,10 +261,9 @@ export class Supervisor {
     const now = this.#clock.nowMs();
     this.#silentSince ??= now;
     if (now - this.#silentSince < (this.#given.hangMs ?? HANG_MS)) return;
-    const identity = readPidFile(pidPathOf(this.#given.socketPath));
-    if (identity !== null && signalProcess(identity, "SIGKILL")) {
-      this.#logger.error("killed the data-plane process, which has not answered", { dataplanePid: identity.pid });
-    }
+    const dataplanePid = this.#pair.kill();
+    if (dataplanePid !== null)
+      this.#logger.error("killed the data-plane process, which has not answered", { dataplanePid });
     this.#silentSince = null;
   }
 

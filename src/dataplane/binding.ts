@@ -96,4 +96,11 @@ export interface Binding {
   /** Drop reasons with their sentences, for docs, metrics and people. */
   readonly dropReasons: ReadonlyArray<{ readonly label: string; readonly sentence: string }>;
   open(options: OpenOptions): NativeDataplane | NativeError;
+  /**
+   * The whole process, for good: no capability, no new privileges, a short list of system calls. Afterwards nothing can be
+   * opened any more.
+   */
+  confineProcess(): NativeError | null;
+  /** The user at the other end of a Unix socket when it connected; null when the kernel does not say. */
+  peerUid(fd: number): number | null;
 }

@@ -8,7 +8,7 @@ import { RipstopError } from "../lib/errors.js";
 import type { Binding } from "./binding.js";
 
 /** What this TypeScript expects of native/addon; both sides grow it together when the border changes. */
-export const BORDER_VERSION = 2;
+export const BORDER_VERSION = 3;
 
 const FILE = "ripstop.node";
 const REMEDY =
@@ -64,6 +64,7 @@ function checkBorder(binding: Partial<Binding>, path: string): Binding {
   }
   const missing = [
     ...(typeof binding.open === "function" ? [] : ["open"]),
+    ...(typeof binding.confineProcess === "function" ? [] : ["confineProcess"]),
     ...(Array.isArray(binding.counterLayout) ? [] : ["counterLayout"]),
     ...(Array.isArray(binding.dropReasons) ? [] : ["dropReasons"]),
   ];

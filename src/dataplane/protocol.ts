@@ -80,6 +80,8 @@ export const helloResultSchema = z.object({
   opened: openOptionsSchema.nullable(),
   /** What the client that opened it called the devices it was opened on; "" when nothing is open. */
   incarnation: z.string(),
+  /** It has given up its privileges and can open nothing any more; absent in older versions, which never do. */
+  confined: z.boolean().default(false),
 });
 export type HelloResult = z.infer<typeof helloResultSchema>;
 

@@ -1,12 +1,14 @@
 // The data-plane process's side of the socket: answers requests, owns the Dataplane. Runs on that process's JavaScript
 // thread; the workers need nothing from it, so a slow or silent client can delay only other clients, never a packet.
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, renameSync, rmSync, statSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { dirname, join } from "node:path";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { Binding } from "./binding.js";
 import { CaptureSession } from "./capture-session.js";
 import { Dataplane } from "./dataplane.js";
+import { isNativeError, toRipstopError } from "./errors.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import {
   envelopeSchema,
@@ -16,7 +18,7 @@ import {
   type Request,
   requestSchema,
 } from "./protocol.js";
-import { socketAnswers } from "./socket-path.js";
+import { checkSocketPath, socketAnswers } from "./socket-path.js";
 
 const CLIENTS_MAX = 16;
 /** A message that has begun must end within this time; a connection may otherwise be silent for ever. */
@@ -24,7 +26,9 @@ const MESSAGE_TIME_MS = 5_000;
 /** A client that does not read its answers is dropped. */
 const UNREAD_MAX_BYTES = 1024 * 1024;
 
-export interface ServerEvents {
+export interface ServerOptions {
+  /** Which version to tell; this one by default. */
+  readonly version?: string;
   /** The controlling client asked the process to end; the answer has been sent. */
   readonly onShutdown: () => void;
   readonly onEvent: (message: string, fields: Readonly<Record<string, unknown>>) => void;
@@ -32,7 +36,8 @@ export interface ServerEvents {
 
 export class DataplaneServer {
   readonly #load: () => Binding;
-  readonly #events: ServerEvents;
+  readonly #given: ServerOptions;
+  readonly #version: string;
   readonly #server: Server;
   readonly #clients = new Set<Socket>();
   readonly #capture = new CaptureSession();
@@ -40,11 +45,15 @@ export class DataplaneServer {
   #binding: Binding | null = null;
   #dataplane: Dataplane | null = null;
   #incarnation = "";
+  #confined = false;
+  #path = "";
+  #inode = 0n;
 
   /** `load` is called at the first open, so that a process without a usable addon can still say why. */
-  constructor(load: () => Binding, events: ServerEvents) {
+  constructor(load: () => Binding, options: ServerOptions) {
     this.#load = load;
-    this.#events = events;
+    this.#given = options;
+    this.#version = options.version ?? ripstopVersion();
     this.#server = createServer((socket) => this.#serve(socket));
   }
 
@@ -59,23 +68,35 @@ export class DataplaneServer {
         },
       );
     }
-    rmSync(path, { force: true });
+    // Bound under a name of its own and put in place whole: never a moment with another mode, and libuv, which removes the
+    // name it bound when the server closes, cannot remove the socket of a successor that has taken the place since.
+    const own = checkSocketPath(join(dirname(path), `.${process.pid}`));
+    rmSync(own, { force: true });
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen(path, resolve);
+      this.#server.listen(own, resolve);
     });
-    chmodSync(path, 0o600);
+    chmodSync(own, 0o600);
+    this.#inode = statSync(own, { bigint: true }).ino;
+    renameSync(own, path);
+    this.#path = path;
+  }
+
+  /** False when a successor has taken the place. */
+  get ownsItsPath(): boolean {
+    return statSync(this.#path, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode;
   }
 
   /** Closes the data plane first: from then on packets take the kernel path. */
   async stop(): Promise<void> {
     this.#closeDataplane();
     for (const socket of this.#clients) socket.destroy();
+    if (this.ownsItsPath) rmSync(this.#path, { force: true });
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
   #serve(socket: Socket): void {
-    if (this.#clients.size >= CLIENTS_MAX) {
+    if (this.#clients.size >= CLIENTS_MAX || !this.#mayConnect(socket)) {
       socket.destroy();
       return;
     }
@@ -100,6 +121,25 @@ export class DataplaneServer {
     });
   }
 
+  /** Root and our own user. Modes of directory and socket say the same; this holds when somebody has changed them. */
+  #mayConnect(socket: Socket): boolean {
+    const fd = descriptorOf(socket);
+    const uid = fd === null ? null : this.#loaded()?.peerUid(fd);
+    // Without the addon there is no data plane to protect, and `open` says why there is none.
+    if (uid === undefined || uid === 0 || uid === process.geteuid?.()) return true;
+    this.#given.onEvent("refused a connection of another user", { detail: { uid } });
+    return false;
+  }
+
+  #loaded(): Binding | undefined {
+    try {
+      this.#binding ??= this.#load();
+      return this.#binding;
+    } catch {
+      return undefined;
+    }
+  }
+
   #answer(socket: Socket, message: unknown): void {
     const { id, v } = envelopeSchema.safeParse(message).data ?? { id: 0, v: undefined };
     let method: Request["method"] | undefined;
@@ -113,7 +153,7 @@ export class DataplaneServer {
       method = undefined;
     }
     // Shutdown waits until its answer is on its way, or cannot be sent any more.
-    socket.write(answer, method === "shutdown" ? () => this.#events.onShutdown() : undefined);
+    socket.write(answer, method === "shutdown" ? () => this.#given.onShutdown() : undefined);
     if (socket.writableLength > UNREAD_MAX_BYTES) socket.destroy();
   }
 
@@ -131,6 +171,7 @@ export class DataplaneServer {
         return this.#open(request.options, request.incarnation);
       case "apply":
         this.#opened().apply(request.table);
+        this.#confine();
         return null;
       case "counters":
         return { layout: this.#binding?.counterLayout ?? [], values: [...this.#opened().rawCounters()] };
@@ -158,21 +199,32 @@ export class DataplaneServer {
       this.#control = socket;
     }
     return {
-      version: ripstopVersion(),
+      version: this.#version,
       pid: process.pid,
       opened: (this.#dataplane?.options as HelloResult["opened"]) ?? null,
       incarnation: this.#incarnation,
+      confined: this.#confined,
     };
   }
 
   #open(options: unknown, incarnation: string): null {
     if (this.#dataplane !== null)
       throw new RipstopError("ALREADY_OPEN", "the data plane is open; close it before opening it with other options");
+    if (this.#confined)
+      throw new RipstopError("DATAPLANE_CONFINED", "this process has given up what opening needs; start another one");
     this.#binding ??= this.#load();
     this.#dataplane = Dataplane.open(this.#binding, options);
     this.#incarnation = incarnation;
-    this.#events.onEvent("data plane opened", { options: this.#dataplane.options });
+    this.#given.onEvent("data plane opened", { options: this.#dataplane.options });
     return null;
+  }
+
+  /** The first table has attached everything: from here on nothing is needed that a stranger could want. */
+  #confine(): void {
+    if (this.#confined) return;
+    this.#confined = true;
+    const refused = this.#binding?.confineProcess() ?? null;
+    if (isNativeError(refused)) this.#given.onEvent("cannot confine the process", { error: toRipstopError(refused) });
   }
 
   #opened(): Dataplane {
@@ -185,8 +237,14 @@ export class DataplaneServer {
     this.#dataplane.close();
     this.#dataplane = null;
     this.#incarnation = "";
-    this.#events.onEvent("data plane closed", {});
+    this.#given.onEvent("data plane closed", {});
   }
+}
+
+/** Node has no public way to a socket's descriptor, and none to its peer's credentials. */
+function descriptorOf(socket: Socket): number | null {
+  const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: unknown } };
+  return typeof handle?.fd === "number" && handle.fd >= 0 ? handle.fd : null;
 }
 
 function parseRequest(message: unknown, version: unknown): Request {

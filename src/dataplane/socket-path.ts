@@ -1,5 +1,6 @@
 // Facts about the path of a Unix socket that both ends of the data-plane protocol need. No state.
 import { connect } from "node:net";
+import { dirname, join } from "node:path";
 import { RipstopError } from "../lib/errors.js";
 
 /** sizeof(sockaddr_un.sun_path) without the final NUL; Node cuts longer paths off silently. */
@@ -16,6 +17,11 @@ export function checkSocketPath(path: string): string {
 /** Where the process behind a socket says which process it is, for a supervisor that must kill it when it hangs. */
 export function pidPathOf(socketPath: string): string {
   return `${socketPath}.pid`;
+}
+
+/** Where a data plane listens that shall take the place of the one at `socketPath`. */
+export function successorPathOf(socketPath: string): string {
+  return join(dirname(socketPath), "successor.sock");
 }
 
 /** True when a process accepts connections there; false for no file, a stale file, or something that is no socket. */

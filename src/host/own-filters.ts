@@ -1,18 +1,20 @@
 // Finds and removes the tc filters that a data plane without tcx links (Linux < 6.6) leaves when it is killed: priority 158,
-// handle 1, named ripstop (native/steer/tc_filter.cc). For `ripstop cleanup`, through `tc`. Never touches another filter, nor a
+// handle 1 or 2, named ripstop (native/steer/tc_filter.cc). For `ripstop cleanup`, through `tc`. Never touches another filter, nor a
 // clsact qdisc in which one is left.
 import { z } from "zod";
 import { RipstopError } from "../lib/errors.js";
 import { type CommandRunner, runCommand } from "./command.js";
 
 const PRIORITY = 158;
-const HANDLE = "0x1";
+/** Two data planes take turns with them. */
+const HANDLES: readonly unknown[] = ["0x1", "0x2"];
 const NAME = "ripstop";
 const SIDES = ["ingress", "egress"] as const;
 
 export interface OwnFilter {
   readonly device: string;
   readonly side: (typeof SIDES)[number];
+  readonly handle: string;
 }
 
 const QDISCS = z.array(z.object({ kind: z.string(), dev: z.string() }));
@@ -36,7 +38,8 @@ export async function findOwnFilters(run: CommandRunner = runCommand): Promise<r
   const found: OwnFilter[] = [];
   for (const device of devices) {
     for (const side of SIDES) {
-      if ((await filtersAt(run, device, side)).some(isOwn)) found.push({ device, side });
+      for (const { options } of (await filtersAt(run, device, side)).filter(isOwn))
+        found.push({ device, side, handle: String(options?.handle) });
     }
   }
   return found;
@@ -44,12 +47,13 @@ export async function findOwnFilters(run: CommandRunner = runCommand): Promise<r
 
 /** What could not be removed, and why; empty when all went well. */
 export async function removeOwnFilter(
-  { device, side }: OwnFilter,
+  { device, side, handle }: OwnFilter,
   run: CommandRunner = runCommand,
 ): Promise<readonly string[]> {
   // A data plane that ended in order since has removed the filter itself; the qdisc it never removes.
-  const still = (await findOwnFilters(run)).some((own) => own.device === device && own.side === side);
-  const which = ["protocol", "all", "pref", String(PRIORITY), "handle", HANDLE, "bpf"];
+  const isIt = (own: OwnFilter) => own.device === device && own.side === side && own.handle === handle;
+  const still = (await findOwnFilters(run)).some(isIt);
+  const which = ["protocol", "all", "pref", String(PRIORITY), "handle", handle, "bpf"];
   const removed = still ? await run(["tc", "filter", "delete", "dev", device, side, ...which]) : null;
   if (removed !== null && removed.code !== 0) return [`tc filter on ${device} ${side}: ${removed.stderr.trim()}`];
   if (!(await clsactDevices(run)).includes(device)) return [];
@@ -69,7 +73,7 @@ async function filtersAt(run: CommandRunner, device: string, side: string) {
 }
 
 function isOwn({ kind, pref, options }: z.infer<typeof FILTERS>[number]): boolean {
-  return kind === "bpf" && pref === PRIORITY && options?.handle === HANDLE && options.bpf_name === NAME;
+  return kind === "bpf" && pref === PRIORITY && HANDLES.includes(options?.handle) && options?.bpf_name === NAME;
 }
 
 async function ask(run: CommandRunner, words: readonly string[]): Promise<unknown> {

@@ -13,6 +13,7 @@ const SETTLE_TIMEOUT_MS = 30_000;
 
 export interface PlaneView {
   readonly pid: number;
+  readonly version: string;
   readonly opened: OpenOptions | null;
   readonly inspection: Inspection;
   readonly counters: Counters;
@@ -31,6 +32,7 @@ export async function viewPlane(node: LabNode): Promise<PlaneView | null> {
     if (hello.opened === null) return null;
     return {
       pid: hello.pid,
+      version: hello.version,
       opened: hello.opened,
       inspection: await client.inspect(),
       counters: await client.counters(),

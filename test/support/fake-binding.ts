@@ -86,7 +86,7 @@ export class FakeNative implements NativeDataplane {
 }
 
 export class FakeBinding implements Binding {
-  readonly borderVersion = 2;
+  readonly borderVersion = 3;
   readonly counterLayout = ["encap", "decap", "answer"].flatMap((lane) => [
     ...LANE.map((name) => `${lane}.${name}`),
     ...DROPS.map(({ label }) => `${lane}.drop.${label}`),
@@ -99,8 +99,22 @@ export class FakeBinding implements Binding {
     openEvents: (): NativeError => NO_NETLINK,
   };
 
+  onOpen: () => void = () => {};
+  confined = 0;
+  peer: number | null = process.getuid?.() ?? null;
+
+  confineProcess(): null {
+    this.confined++;
+    return null;
+  }
+
+  peerUid(): number | null {
+    return this.peer;
+  }
+
   open(options: OpenOptions): NativeDataplane | NativeError {
     if (this.refuse !== null) return this.refuse;
+    this.onOpen();
     const native = new FakeNative(options);
     this.opened.push(native);
     return native;

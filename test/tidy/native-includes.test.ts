@@ -17,12 +17,13 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   steer: ["base", "fwd", "bpf", "netlink"],
   netlink: ["base", "net"],
   capture: ["base", "pkt"],
+  confine: ["base"],
   engine: ["base", "net", "fwd", "pkt", "path", "port", "capture"],
   plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture"],
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
   library: ["base", "net", "fwd", "pkt", "path", "port", "engine"],
-  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library"],
+  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library", "confine"],
 };
 
 /** Folders that decide without asking the kernel, a clock or another thread. */

@@ -18,7 +18,7 @@ const RIPSTOP = fileURLToPath(new URL("../../../../bin/ripstop", import.meta.url
 const ADDON = `
 const native = { apply: () => null, readCounters: () => {}, close: () => {},
   inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0 }) };
-module.exports = { borderVersion: 2, counterLayout: [], dropReasons: [], open: () => native };
+module.exports = { borderVersion: 3, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
 `;
 
 let folder: string;
@@ -45,7 +45,6 @@ afterEach(async () => {
 function supervise(addon = join(folder, "addon.cjs")): Supervisor {
   const launch = dataplaneLauncher({
     command: [process.execPath, RIPSTOP, "dataplane"],
-    socketPath,
     logPath: join(folder, "dp.log"),
     environment: { RIPSTOP_NATIVE_PATH: addon },
   });

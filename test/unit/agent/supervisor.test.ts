@@ -1,13 +1,16 @@
 // The supervisor against real sockets and a data-plane process that is played by this one.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { LaunchedProcess } from "../../../src/agent/dataplane-process.js";
 import { type DataplaneState, type DesiredDataplane, Supervisor } from "../../../src/agent/supervisor.js";
+import { DataplaneClient } from "../../../src/dataplane/client.js";
 import { DataplaneServer } from "../../../src/dataplane/server.js";
+import { successorPathOf } from "../../../src/dataplane/socket-path.js";
 import { systemClock } from "../../../src/lib/clock.js";
+import { ripstopVersion } from "../../../src/lib/version.js";
 import { silentLogger } from "../../../src/observe/logger.js";
 import { FakeBinding, openOptions } from "../../support/fake-binding.js";
 
@@ -16,24 +19,40 @@ class FakeHost {
   readonly socketPath: string;
   readonly binding = new FakeBinding();
   launches = 0;
+  /** The newest that lives. */
   server: DataplaneServer | null = null;
+  alive = 0;
   endsAtOnce: string | null = null;
 
-  constructor(socketPath: string) {
+  readonly version: string | undefined;
+
+  constructor(socketPath: string, version?: string) {
     this.socketPath = socketPath;
+    this.version = version;
   }
 
-  readonly launch = (): LaunchedProcess => {
+  readonly launch = (path: string): LaunchedProcess => {
     this.launches++;
     if (this.endsAtOnce !== null) return { pid: 4242, exited: Promise.resolve(this.endsAtOnce) };
-    this.server = new DataplaneServer(() => this.binding, { onShutdown: () => void this.crash(), onEvent: () => {} });
-    void this.server.listen(this.socketPath);
+    const server = new DataplaneServer(() => this.binding, {
+      ...(this.version === undefined ? {} : { version: this.version }),
+      onShutdown: () => void this.#end(server),
+      onEvent: () => {},
+    });
+    this.server = server;
+    this.alive++;
+    void server.listen(path);
     return { pid: 4242, exited: new Promise(() => {}) };
   };
 
   async crash(): Promise<void> {
-    await this.server?.stop();
-    this.server = null;
+    if (this.server !== null) await this.#end(this.server);
+  }
+
+  async #end(server: DataplaneServer): Promise<void> {
+    if (this.server === server) this.server = null;
+    this.alive--;
+    await server.stop();
   }
 }
 
@@ -117,21 +136,86 @@ test("a running data plane with the wanted options is adopted: neither started n
   );
 });
 
-test("other options reopen the data plane in the same process", async () => {
+test("other options are opened by a successor, which then is the only one", async () => {
   const supervisor = run(supervise());
   await until(supervisor, isRunning);
   supervisor.want(wish(1, "eth0 2", openOptions({ underlayPort: "packet" })));
   await condition(() => host.binding.opened[1]?.tables.length === 1);
-  assert.equal(host.binding.opened[0]?.closed, 1);
-  assert.equal(host.launches, 1);
+  await condition(() => host.binding.opened[0]?.closed === 1 && host.alive === 1);
+  assert.equal(host.launches, 2);
+  await condition(() => !existsSync(successorPathOf(host.socketPath)));
+  const observer = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  assert.equal((await observer.hello("observe")).opened?.underlayPort, "packet");
+  observer.disconnect();
 });
 
-test("a device that was made again reopens the data plane, options unchanged", async () => {
+test("a successor that cannot open with other options leaves the packets to the kernel's path", async () => {
+  const supervisor = run(supervise());
+  await until(supervisor, isRunning);
+  host.binding.refuse = { code: "TAP_OPEN_FAILED", errno: 1, op: "ioctl(TUNSETIFF)", detail: "" };
+  supervisor.want(wish(1, "eth0 2", openOptions({ disable: ["tcx"] })));
+  await until(supervisor, (now) => now.phase !== "running" && (now.reason ?? "").includes("CAP_NET_ADMIN"));
+  assert.equal(host.binding.opened[0]?.closed, 1);
+  host.binding.refuse = null;
+  await until(supervisor, isRunning);
+  assert.deepEqual(host.binding.opened[1]?.options.disable, ["tcx"]);
+});
+
+test("a data plane of another version is replaced, with both open until the successor carries", async () => {
+  const other = new FakeHost(host.socketPath, "0.0.9");
+  other.launch(host.socketPath);
+  await condition(() => existsSync(host.socketPath));
+  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  await agent.hello("control");
+  await agent.open(openOptions(), "eth0 2");
+  await agent.apply(table(1));
+  agent.disconnect();
+  host.binding.onOpen = () =>
+    assert.equal(other.binding.opened[0]?.closed, 0, "the old one is open when the new one opens");
+  const state = await until(run(supervise()), (now) => isRunning(now) && now.version === ripstopVersion());
+  assert.equal(state.restarts, 0);
+  assert.equal(other.binding.opened[0]?.closed, 1);
+  assert.equal(host.binding.opened.length, 1);
+});
+
+test("a data plane of another version goes on when its successor cannot open", async () => {
+  const other = new FakeHost(host.socketPath, "0.0.9");
+  other.launch(host.socketPath);
+  await condition(() => existsSync(host.socketPath));
+  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  await agent.hello("control");
+  await agent.open(openOptions(), "eth0 2");
+  agent.disconnect();
+  host.binding.refuse = { code: "BPF_LOAD_FAILED", errno: 22, op: "bpf(BPF_PROG_LOAD)", detail: "" };
+  const state = await until(run(supervise()), (now) => isRunning(now) && now.reason !== null);
+  assert.match(state.reason ?? "", /another version/);
+  assert.equal(state.version, "0.0.9");
+  assert.equal(other.binding.opened[0]?.closed, 0);
+  assert.equal(other.binding.opened[0]?.tables.length, 1, "and gets the newest table");
+  stop.abort();
+  await Promise.all(running);
+  await other.crash();
+});
+
+test("what a dying agent left of a succession is found: a lone successor is promoted", async () => {
+  host.launch(successorPathOf(host.socketPath));
+  await condition(() => existsSync(successorPathOf(host.socketPath)));
+  const agent = await DataplaneClient.connect(successorPathOf(host.socketPath), { deadlineMs: 500 });
+  await agent.hello("control");
+  await agent.open(openOptions(), "eth0 2");
+  agent.disconnect();
+  const state = await until(run(supervise()), isRunning);
+  assert.equal(state.adopted, true);
+  assert.equal(host.launches, 1);
+  assert.equal(existsSync(host.socketPath), true);
+});
+
+test("a device that was made again is opened by a successor, options unchanged", async () => {
   const supervisor = run(supervise());
   await until(supervisor, isRunning);
   supervisor.want(wish(1, "eth0 7"));
   await condition(() => host.binding.opened[1]?.tables.length === 1);
-  assert.equal(host.binding.opened[0]?.closed, 1);
+  await condition(() => host.binding.opened[0]?.closed === 1 && host.alive === 1);
 });
 
 test("only the newest table of a burst needs to arrive, and it does", async () => {

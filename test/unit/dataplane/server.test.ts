@@ -69,6 +69,36 @@ test("the socket is readable and writable for its owner only", () => {
   assert.equal(statSync(path).mode & 0o777, 0o600);
 });
 
+test("whoever is neither root nor the owner is hung up on, whatever the mode of the socket", async () => {
+  // The addon is asked for the credentials; here it says what a stranger's would be.
+  binding.peer = 65_534;
+  const stranger = connect(path);
+  // The server may hang up before we have said a word.
+  stranger.on("error", () => undefined);
+  stranger.write(encodeMessage({ v: 1, id: 1, method: "hello", role: "observe" }));
+  stranger.resume();
+  await once(stranger, "close");
+  assert.equal(stranger.bytesRead, 0);
+  binding.peer = null;
+  const unknown = connect(path).resume();
+  unknown.on("error", () => undefined);
+  await once(unknown, "close");
+  binding.peer = process.geteuid?.() ?? 0;
+  assert.equal((await (await client()).hello("observe")).opened, null);
+});
+
+test("the first table that is accepted confines the process, and it opens nothing more", async () => {
+  const agent = await client("control");
+  await agent.open(openOptions(), "eth0 2");
+  assert.equal((await agent.hello("control")).confined, false);
+  await agent.apply(new Uint8Array(8));
+  await agent.apply(new Uint8Array(8));
+  assert.equal(binding.confined, 1);
+  await agent.close();
+  assert.equal((await agent.hello("control")).confined, true);
+  await assert.rejects(agent.open(openOptions(), "eth0 2"), { code: "DATAPLANE_CONFINED" });
+});
+
 test("a controlling client opens, applies, reads and closes", async () => {
   const agent = await client();
   assert.equal((await agent.hello("control")).opened, null);

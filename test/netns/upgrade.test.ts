@@ -1,0 +1,115 @@
+// Upgrades and rollbacks of a running node, and changes of its configuration that need other ports: what they cost a numbered
+// stream in both directions, and a TCP connection that lasts through all of them.
+//   p1 - n1 (agent of changing version) - switch - n2 (agent) - p2
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { test } from "node:test";
+import { agentArguments, agentName } from "../../src/lab/agent-node.js";
+import { stopDaemon } from "../../src/lab/daemon.js";
+import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { runningPlane } from "../../src/lab/plane.js";
+import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
+import { runUdpLoad, type UdpLoadResult } from "../../src/lab/traffic/udp-load.js";
+import { waitFor } from "../../src/lab/wait.js";
+import { ripstopVersion } from "../../src/lib/version.js";
+import { Conversation } from "../support/conversation.js";
+import { installAs } from "../support/installation.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+
+const ROUNDS = Number(process.env["RIPSTOP_UPGRADE_ROUNDS"] ?? process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
+const RATE = 20_000;
+const PACKETS = 2.5 * RATE;
+/** A millisecond's worth. */
+const LOST_MAX = RATE / 1000;
+
+for (const underlayPort of ["tap", "xdp", "packet"] as const) {
+  test(`a new version and the old one take turns on the ${underlayPort} port without loss`, {
+    skip: rootNeeded,
+  }, async (context) => {
+    const other = installAs("9.9.9");
+    const agent = new ReplaceableAgent();
+    try {
+      await withLab({ dataplane: "userspace", underlayPort }, async (plan) => {
+        const [one, two] = plan.nodes as readonly [LabNode, LabNode];
+        const out = { from: one.pod, to: two.pod, address: await addressOf(two) };
+        const back = { from: two.pod, to: one.pod, address: await addressOf(one) };
+        await agent.take(plan, one);
+        const conversation = await Conversation.start(out);
+        const costs: number[] = [];
+        try {
+          for (let round = 0; round < ROUNDS; round++) {
+            const upgrade = round % 2 === 0;
+            const load = runUdpLoad({ ...(round % 4 < 2 ? out : back), rate: RATE, packets: PACKETS, size: 200 });
+            await agent.replace(plan, one, upgrade ? other.program : undefined);
+            await version(one, upgrade ? other.version : ripstopVersion());
+            costs.push(cost(await load, round));
+          }
+          const { broken, messages, waitMaxMs } = await conversation.end();
+          assert.equal(broken, null, "the TCP connection lasts");
+          assert.ok(messages > 100 * ROUNDS, `${messages} messages`);
+          context.diagnostic(`one TCP connection, ${messages} messages, longest wait ${waitMaxMs.toFixed(0)} ms`);
+        } finally {
+          conversation.kill();
+        }
+        context.diagnostic(`lost of ${PACKETS} per switch: ${costs.map((lost) => (lost < 0 ? "-" : lost)).join(" ")}`);
+      });
+    } finally {
+      agent.kill();
+      other.remove();
+    }
+  });
+}
+
+/** -1 for a round in which the machine stalled the sender itself: it says nothing about us. */
+function cost({ lost, sink, sender }: UdpLoadResult, round: number): number {
+  const told = JSON.stringify({ round, sender, sink });
+  assert.equal(sink.corrupt, 0, told);
+  if (sender.seconds > 1.1 * (PACKETS / RATE)) return -1;
+  const missing = lost - sink.socket_drops;
+  assert.ok(missing <= LOST_MAX, told);
+  return missing;
+}
+
+class ReplaceableAgent {
+  #child: ChildProcess | null = null;
+
+  /** From the lab, which would start it again in its own version. */
+  async take(plan: LabPlan, node: LabNode): Promise<void> {
+    await stopDaemon(plan.directory, agentName(node));
+    await this.replace(plan, node);
+  }
+
+  async replace(plan: LabPlan, node: LabNode, program?: string): Promise<void> {
+    await this.#stop();
+    const [node20, ripstop, ...args] = agentArguments(plan, node) as [string, string, ...string[]];
+    this.#child = spawn("ip", ["netns", "exec", node.namespace, node20, program ?? ripstop, ...args], {
+      stdio: "ignore",
+    });
+  }
+
+  async #stop(): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await ended;
+  }
+
+  kill(): void {
+    this.#child?.kill("SIGKILL");
+  }
+}
+
+async function version(node: LabNode, wanted: string): Promise<void> {
+  await waitFor(
+    `a data plane of version ${wanted}`,
+    async () => ((await runningPlane(node))?.version === wanted ? true : null),
+    { timeoutMs: 20_000, everyMs: 20 },
+  );
+}
+
+async function addressOf(node: LabNode): Promise<string> {
+  const subnet = await readSubnetFile(labFiles.subnetFile(node));
+  assert.ok(subnet !== null, `${node.namespace} has a subnet`);
+  return podAddress(subnet);
+}
