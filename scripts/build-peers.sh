@@ -32,7 +32,7 @@ for name in "${names[@]}"; do
   package=$(sed -n 's/^import _ "\(.*\)"$/\1/p' "test/peers/$name/tools.go")
   echo "peers: building $name from $package (minutes the first time)"
   # To a name of its own first: a build that is interrupted leaves no half binary under the final one.
-  if (cd "test/peers/$name" && CGO_ENABLED=${CGO_ENABLED:-1} go build -trimpath -ldflags '-s -w' -o "$binary.new" "$package") \
+  if (cd "test/peers/$name" && CGO_ENABLED=${CGO_ENABLED:-1} go build -ldflags '-s -w' -o "$binary.new" "$package") \
     >"$binary.log" 2>&1; then
     mv "$binary.new" "$binary"
     find "$cache" -maxdepth 1 -name "$name-*" ! -path "$binary" ! -path "$binary.log" -delete

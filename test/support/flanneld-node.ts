@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
-import { agentName, agentSubnet, ensureAgent } from "../../src/lab/agent-node.js";
+import { agentArguments, agentName, ensureAgent } from "../../src/lab/agent-node.js";
 import { findDaemon, lastLogLine, startDaemon, stopDaemon } from "../../src/lab/daemon.js";
 import { lockLab } from "../../src/lab/lock.js";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { readSubnetFile } from "../../src/lab/pod.js";
 import { retireDataplane } from "../../src/agent/dataplane-start.js";
 import { runPaths } from "../../src/agent/run-dir.js";
+import { labStore } from "../../src/lab/store.js";
 import { createLogger } from "../../src/observe/logger.js";
 import { join } from "node:path";
 import { until } from "./until.js";
@@ -41,16 +42,36 @@ export async function becomeFlanneld(
   assert.deepEqual(await readSubnetFile(labFiles.subnetFile(node)), before, "flanneld keeps our subnet and MTU");
 }
 
-export async function becomeRipstop(plan: LabPlan, node: LabNode): Promise<void> {
+/** `store`: the flags for another store than the lab's; our agent is started anew when it runs already. */
+export async function becomeRipstop(
+  plan: LabPlan,
+  node: LabNode,
+  store?: readonly string[],
+  variables: readonly string[] = [],
+): Promise<void> {
   const before = await readSubnetFile(labFiles.subnetFile(node));
-  await stopDaemon(plan.directory, flanneldName(node));
-  rmSync(labFiles.subnetFile(node), { force: true });
-  {
-    using lock = await lockLab(plan.directory);
-    await ensureAgent(lock, plan, node);
-  }
-  await agentSubnet(plan, node);
+  await startRipstop(plan, node, store, variables);
+  await untilSubnet(plan, node, agentName(node));
   assert.deepEqual(await readSubnetFile(labFiles.subnetFile(node)), before, "we keep flanneld's subnet and MTU");
+}
+
+export async function startRipstop(
+  plan: LabPlan,
+  node: LabNode,
+  store?: readonly string[],
+  variables: readonly string[] = [],
+): Promise<void> {
+  await stopDaemon(plan.directory, flanneldName(node));
+  await stopDaemon(plan.directory, agentName(node));
+  rmSync(labFiles.subnetFile(node), { force: true });
+  using lock = await lockLab(plan.directory);
+  if (store === undefined) {
+    await ensureAgent(lock, plan, node);
+    return;
+  }
+  const own = agentArguments(plan, node).filter((word) => !labStore(plan).agentArguments.includes(word));
+  const argv = ["env", ...variables, ...own, ...store];
+  await startDaemon(lock, plan.directory, { name: agentName(node), namespace: node.namespace, argv });
 }
 
 async function untilSubnet(plan: LabPlan, node: LabNode, name: string): Promise<void> {

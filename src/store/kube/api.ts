@@ -16,14 +16,20 @@ export interface WatchLine {
   readonly object: unknown;
 }
 
+export interface WatchListener {
+  /** The server has taken the watch; a quiet cluster may say nothing for a minute. */
+  opened(): void;
+  heard(line: WatchLine): void;
+}
+
 /** Errors are RipstopError with code STORE_UNAVAILABLE, or STORE_REFUSED when the server forbids it; KubeGone is its own. */
 export interface KubeApi {
   /** Null when there is no such node. */
   getNode(name: string, signal: AbortSignal): Promise<JsonObject | null>;
   getPod(namespace: string, name: string, signal: AbortSignal): Promise<JsonObject | null>;
   listNodes(limit: number, continueToken: string, signal: AbortSignal): Promise<NodePage>;
-  /** Calls `onLine` for each event; resolves when the server ends the stream, rejects when it breaks or falls silent. */
-  watchNodes(resourceVersion: string, onLine: (line: WatchLine) => void, signal: AbortSignal): Promise<void>;
+  /** Resolves when the server ends the stream; rejects when it breaks, falls silent, or the listener throws. */
+  watchNodes(resourceVersion: string, listener: WatchListener, signal: AbortSignal): Promise<void>;
   /** Strategic merge patch of the status subresource: all that flannel's ClusterRole allows. Null: no such node. */
   patchNodeStatus(name: string, patch: JsonObject, signal: AbortSignal): Promise<JsonObject | null>;
   /** True when it was recorded; false when the role does not allow events. */

@@ -5,7 +5,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import type { KubeConfig } from "@kubernetes/client-node";
 import { RipstopError } from "../../lib/errors.js";
-import { type JsonObject, type KubeApi, KubeGone, type NodePage, type WatchLine } from "./api.js";
+import { type JsonObject, type KubeApi, KubeGone, type NodePage, type WatchListener } from "./api.js";
 import { record } from "./node.js";
 import { splitLines } from "./watch-lines.js";
 
@@ -99,7 +99,7 @@ export class KubeHttpApi implements KubeApi {
     return { items: list["items"] as unknown[], resourceVersion, continueToken: typeof next === "string" ? next : "" };
   }
 
-  async watchNodes(resourceVersion: string, onLine: (line: WatchLine) => void, signal: AbortSignal): Promise<void> {
+  async watchNodes(resourceVersion: string, listener: WatchListener, signal: AbortSignal): Promise<void> {
     const seconds = WATCH_SECONDS.min + Math.floor(Math.random() * (WATCH_SECONDS.max - WATCH_SECONDS.min));
     const query = new URLSearchParams({
       watch: "true",
@@ -110,13 +110,14 @@ export class KubeHttpApi implements KubeApi {
     const path = `/api/v1/nodes?${query}`;
     const response = await this.#send({ method: "GET", path }, signal);
     if (response.statusCode !== 200) await this.#refuse(response, path);
+    listener.opened();
     response.setTimeout(WATCH_SILENCE_MS, () =>
       response.destroy(new Error(`nothing was heard for ${WATCH_SILENCE_MS / 1000} s`)),
     );
     try {
       for await (const line of splitLines(response)) {
         const { type, object } = record(JSON.parse(line));
-        if (typeof type === "string") onLine({ type, object });
+        if (typeof type === "string") listener.heard({ type, object });
       }
     } catch (error) {
       signal.throwIfAborted();

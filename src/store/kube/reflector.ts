@@ -114,11 +114,15 @@ export class NodeReflector {
     try {
       await api.watchNodes(
         this.#version,
-        (line) => {
-          heard = true;
-          this.#connected = true;
-          this.#failure = "";
-          this.#apply(line);
+        {
+          opened: () => {
+            this.#connected = true;
+            this.#failure = "";
+          },
+          heard: (line) => {
+            heard = true;
+            this.#apply(line);
+          },
         },
         bound,
       );

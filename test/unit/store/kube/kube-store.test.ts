@@ -163,6 +163,7 @@ describe("the Kubernetes store", () => {
     await until("the failure is known", () => !store.health().connected && /503/.test(store.health().detail));
     assert.equal(keys(), "n2 n3");
     kube.failWith = null;
+    await until("connected again, though nothing happens", () => store.health().connected);
     peer(4);
     await until("recovered", () => keys() === "n2 n3 n4");
     assert.ok(store.health().connected);

@@ -1,0 +1,196 @@
+// A real kube-apiserver: our agents under the rules of deploy/, flanneld among them, and the server's bad days.
+//   p1 - n1 - switch (etcd, kube-apiserver) - n2 - p2
+//                        +------------------- n3 - p3
+// Alone: it judges loss.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { readNodeStatus } from "../../src/agent/node-status.js";
+import { runPaths } from "../../src/agent/run-dir.js";
+import { agentName } from "../../src/lab/agent-node.js";
+import { stopDaemon } from "../../src/lab/daemon.js";
+import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { type NodeSubnet, podAddress, readSubnetFile } from "../../src/lab/pod.js";
+import { awaitReachability } from "../../src/lab/reachability.js";
+import { Runner } from "../../src/lab/runner.js";
+import { runIperfTcp } from "../../src/lab/traffic/iperf.js";
+import { PingRun } from "../../src/lab/traffic/ping.js";
+import { becomeFlanneld, becomeRipstop, startRipstop } from "../support/flanneld-node.js";
+import { KubeCluster } from "../support/kube-cluster.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+import { exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
+import { peerProgram } from "../support/peer-program.js";
+import { until } from "../support/until.js";
+
+const [apiserver, kubectl, flanneld] = ["kube-apiserver", "kubectl", "flanneld"].map(peerProgram) as [
+  ReturnType<typeof peerProgram>,
+  ReturnType<typeof peerProgram>,
+  ReturnType<typeof peerProgram>,
+];
+const skip = rootNeeded || apiserver.missing || kubectl.missing || flanneld.missing;
+const runner = new Runner();
+const PREFIX = "flannel.alpha.coreos.com";
+
+interface Scene {
+  readonly plan: LabPlan;
+  readonly nodes: readonly [LabNode, LabNode, LabNode];
+  readonly subnets: ReadonlyMap<LabNode, NodeSubnet>;
+  readonly cluster: KubeCluster;
+  /** Our flags and variables for the store. */
+  readonly store: readonly string[];
+}
+
+const nameOf = (node: LabNode) => `node-${node.index}`;
+const variables = (node: LabNode) => [`NODE_NAME=${nameOf(node)}`];
+const cidrOf = (subnet: NodeSubnet) => `${subnet.gateway.replace(/\.1$/, ".0")}/${subnet.prefixLength}`;
+const subnetOf = (scene: Scene, node: LabNode) => scene.subnets.get(node) as NodeSubnet;
+
+/** A lab whose nodes have the subnets of the lab's file store as pod CIDRs; no agent runs yet. */
+async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
+  await withLab({ nodes: 3, dataplane: "userspace" }, async (plan) => {
+    const nodes = plan.nodes as readonly [LabNode, LabNode, LabNode];
+    const subnets = await nodeSubnets(plan);
+    const cluster = await KubeCluster.start({
+      apiserver: apiserver.path,
+      kubectl: kubectl.path,
+      namespace: plan.switchNamespace,
+      address: plan.gateway,
+    });
+    try {
+      await cluster.applyRules();
+      const config = await cluster.accountConfig("agent.conf");
+      const netConf = join(cluster.directory, "net-conf.json");
+      writeFileSync(netConf, JSON.stringify({ Network: plan.network, Backend: { Type: "vxlan" } }));
+      const store = ["--kube-subnet-mgr", `--kubeconfig-file=${config}`, `--net-config-path=${netConf}`];
+      for (const node of nodes) await stopDaemon(plan.directory, agentName(node));
+      await body({ plan, nodes, subnets, cluster, store });
+    } finally {
+      await cluster.destroy();
+    }
+  });
+}
+
+async function begin(scene: Scene): Promise<void> {
+  for (const node of scene.nodes) await scene.cluster.createNode(nameOf(node), [cidrOf(subnetOf(scene, node))]);
+  for (const node of scene.nodes) await becomeRipstop(scene.plan, node, scene.store, variables(node));
+  await awaitReachability(runner, scene.plan, scene.subnets);
+}
+
+async function condition(scene: Scene, node: LabNode): Promise<string> {
+  const { conditions } = await scene.cluster.node(nameOf(node));
+  const found = conditions.find(({ type }) => type === "NetworkUnavailable");
+  return found === undefined ? "none" : `${found["status"]} ${found["reason"]}`;
+}
+
+const statusOf = (node: LabNode) => readNodeStatus(runPaths(join(node.directory, "run")));
+const peersOf = async (node: LabNode) => {
+  const status = await statusOf(node);
+  return status.agent?.peers.length ?? -1;
+};
+
+describe("the Kubernetes store against a real API server", { skip }, () => {
+  it("takes pod CIDRs, waits for a late one and says so, and follows addresses", async () => {
+    await withScene(async (scene) => {
+      const { plan, nodes, cluster, store, subnets } = scene;
+      const [one, two, three] = nodes;
+      for (const node of [one, two]) await cluster.createNode(nameOf(node), [cidrOf(subnetOf(scene, node))]);
+      await cluster.createNode(nameOf(three), []);
+      for (const node of [one, two]) await becomeRipstop(plan, node, store, variables(node));
+      await startRipstop(plan, three, store, variables(three));
+      await until(
+        "the late node says why",
+        async () => (await condition(scene, three)) === "True PodCIDRNotUsable",
+        20_000,
+      );
+      const events = await cluster.kubectl(["get", "events", "-n", "default", "-o", "json"]);
+      assert.match(events, /pod cidr not assigned/);
+      await cluster.patchNode(nameOf(three), {
+        spec: { podCIDR: cidrOf(subnetOf(scene, three)), podCIDRs: [cidrOf(subnetOf(scene, three))] },
+      });
+      await until("the late node is up", async () => (await condition(scene, three)) === "False FlannelIsUp", 20_000);
+      await awaitReachability(runner, plan, subnets);
+      await exchangeBothWays(one, three);
+
+      execFileSync("ip", ["-n", two.namespace, "address", "add", "192.168.77.202/24", "dev", "eth0"]);
+      await cluster.annotate(nameOf(two), { [`${PREFIX}/node-public-ip`]: "192.168.77.202" });
+      await until(
+        "the other address is published",
+        async () => {
+          const { annotations } = await cluster.node(nameOf(two));
+          return annotations[`${PREFIX}/public-ip`] === "192.168.77.202";
+        },
+        20_000,
+      );
+      await awaitReachability(runner, plan, subnets);
+      await exchangeBothWays(one, two);
+    });
+  });
+
+  it("loses no packet while the server is away, restarts and rotates tokens, and recovers within 10 s", async (context) => {
+    await withScene(async (scene) => {
+      await begin(scene);
+      const { cluster, nodes } = scene;
+      const [one, two, three] = nodes;
+      const ping = new PingRun({
+        from: one.pod,
+        address: podAddress(subnetOf(scene, two)),
+        count: 1_000,
+        intervalMs: 10,
+      });
+      await cluster.stopServer();
+      await until("the agent knows", async () => (await statusOf(one)).agent?.store.connected === false, 20_000);
+      assert.equal(await peersOf(one), 2);
+      await cluster.accountConfig("agent.conf").catch(() => undefined);
+      await cluster.startServer();
+      const back = performance.now();
+      await until(
+        "the agent is connected again",
+        async () => (await statusOf(one)).agent?.store.connected === true,
+        20_000,
+      );
+      context.diagnostic(`recovered after ${(performance.now() - back).toFixed(0)} ms`);
+      assert.ok(performance.now() - back < 10_000);
+      await cluster.accountConfig("agent.conf");
+      assert.equal((await ping.result()).lost, 0);
+
+      await cluster.kubectl(["delete", "node", nameOf(three)]);
+      await until("the deleted node is no peer", async () => (await peersOf(one)) === 1, 20_000);
+      await cluster.createNode(nameOf(three), [cidrOf(subnetOf(scene, three))]);
+      await until("the node that came again is one", async () => (await peersOf(one)) === 2, 30_000);
+      await awaitReachability(runner, scene.plan, scene.subnets);
+    });
+  });
+
+  it("shares the API server with flanneld, and swaps programs under a TCP stream", async () => {
+    await withScene(async (scene) => {
+      await begin(scene);
+      const { plan, nodes, subnets, store } = scene;
+      const [one, two, three] = nodes;
+      const stream = runIperfTcp({
+        from: one.pod,
+        to: three.pod,
+        address: podAddress(subnetOf(scene, three)),
+        seconds: 40,
+        megabitsPerSecond: 20,
+      });
+      const began = performance.now();
+      for (const node of [two, three]) {
+        await becomeFlanneld(plan, node, flanneld.path, store, variables(node));
+        await awaitReachability(runner, plan, subnets);
+        await exchangeBothWays(one, node);
+      }
+      for (const node of [two, three]) {
+        await becomeRipstop(plan, node, store, variables(node));
+        await awaitReachability(runner, plan, subnets);
+        await exchangeBothWays(one, node);
+      }
+      const seconds = (performance.now() - began) / 1000;
+      const { bytes } = await stream;
+      assert.ok(seconds < 40, `the swaps took ${seconds.toFixed(1)} s, longer than the stream`);
+      assert.ok(bytes > (20e6 / 8) * 40 * 0.5, `only ${bytes} bytes: the stream stood still for long`);
+      assert.equal((await readSubnetFile(labFiles.subnetFile(two)))?.mtu, subnetOf(scene, two).mtu);
+    });
+  });
+});

@@ -1,0 +1,72 @@
+// Makes and changes many Node objects: node-writer URL TOKEN create COUNT | change COUNT RATE. Runs where the API server is;
+// node I has the pod CIDR 10.(64+I/256).(I%256).0/24 and says what flannel's vxlan backend says. `change` gives the first
+// COUNT nodes other MACs, RATE a second, and prints a JSON array of when each was accepted (milliseconds of the wall clock).
+import { Agent, request } from "node:https";
+
+const [url, token, verb, count, rate] = process.argv.slice(2);
+const agent = new Agent({ keepAlive: true, maxSockets: 16, rejectUnauthorized: false });
+const PREFIX = "flannel.alpha.coreos.com";
+
+export function nodeCidr(index: number): string {
+  return `10.${64 + (index >> 8)}.${index & 255}.0/24`;
+}
+
+function annotations(index: number, generation: number): Record<string, string> {
+  const mac = `02:${generation.toString(16).padStart(2, "0")}:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
+  return {
+    [`${PREFIX}/kube-subnet-manager`]: "true",
+    [`${PREFIX}/backend-type`]: "vxlan",
+    [`${PREFIX}/backend-data`]: JSON.stringify({ VNI: 1, VtepMAC: mac }),
+    [`${PREFIX}/public-ip`]: `172.16.${index >> 8}.${index & 255}`,
+  };
+}
+
+function send(method: string, path: string, body: object, type: string): Promise<void> {
+  return new Promise((done, failed) => {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": type };
+    const sent = request(`${url}${path}`, { method, headers, agent }, (response) => {
+      let text = "";
+      response.on("data", (chunk) => {
+        text += String(chunk);
+      });
+      response.on("end", () =>
+        (response.statusCode ?? 500) < 300 ? done() : failed(new Error(`${path}: ${text.slice(0, 300)}`)),
+      );
+    });
+    sent.on("error", failed);
+    sent.end(JSON.stringify(body));
+  });
+}
+
+async function create(index: number): Promise<void> {
+  const metadata = { name: `peer-${index}`, annotations: annotations(index, 0) };
+  const spec = { podCIDR: nodeCidr(index), podCIDRs: [nodeCidr(index)] };
+  await send("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata, spec }, "application/json");
+}
+
+async function change(index: number): Promise<number> {
+  const patch = { metadata: { annotations: annotations(index, 1) } };
+  await send("PATCH", `/api/v1/nodes/peer-${index}`, patch, "application/merge-patch+json");
+  return Date.now();
+}
+
+async function main(): Promise<void> {
+  const total = Number(count);
+  if (verb === "create") {
+    let next = 0;
+    const worker = async () => {
+      while (next < total) await create(next++);
+    };
+    await Promise.all(Array.from({ length: 16 }, worker));
+    return;
+  }
+  const accepted: number[] = [];
+  for (let index = 0; index < total; index++) {
+    accepted.push(await change(index));
+    await new Promise((resolve) => setTimeout(resolve, 1000 / Number(rate)));
+  }
+  process.stdout.write(`${JSON.stringify(accepted)}\n`);
+}
+
+if (process.argv[1]?.endsWith("node-writer.js")) await main();
+agent.destroy();

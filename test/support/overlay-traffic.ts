@@ -1,0 +1,38 @@
+// Payload-checked traffic between the pods of two nodes of a lab: bulk TCP, small and full UDP, every byte and packet accounted.
+import assert from "node:assert/strict";
+import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { type NodeSubnet, podAddress, readSubnetFile } from "../../src/lab/pod.js";
+import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
+import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
+
+const PACKETS = 500;
+
+export async function nodeSubnets(plan: LabPlan): Promise<ReadonlyMap<LabNode, NodeSubnet>> {
+  const subnets = new Map<LabNode, NodeSubnet>();
+  for (const node of plan.nodes) {
+    const subnet = await readSubnetFile(labFiles.subnetFile(node));
+    assert.ok(subnet !== null, node.namespace);
+    subnets.set(node, subnet);
+  }
+  return subnets;
+}
+
+export async function exchangeBothWays(one: LabNode, other: LabNode): Promise<void> {
+  await exchange(one, other);
+  await exchange(other, one);
+}
+
+async function exchange(from: LabNode, to: LabNode): Promise<void> {
+  const subnet = await readSubnetFile(labFiles.subnetFile(to));
+  assert.ok(subnet !== null);
+  const way = { from: from.pod, to: to.pod, address: podAddress(subnet) };
+  await runTcpCheck({ ...way, mebibytes: 16 });
+  for (const size of [64, subnet.mtu - 28]) {
+    const { sender, sink, lost } = await runUdpLoad({ ...way, rate: 2_000, size, packets: PACKETS });
+    const { corrupt, duplicates } = sink;
+    assert.deepEqual(
+      { sent: sender.sent, lost, corrupt, duplicates },
+      { sent: PACKETS, lost: 0, corrupt: 0, duplicates: 0 },
+    );
+  }
+}
