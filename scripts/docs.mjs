@@ -42,6 +42,12 @@ async function fieldTable() {
   return ["| field | meaning |", "|---|---|", ...rows].join("\n");
 }
 
+async function metricTable() {
+  const { METRICS } = await import("../dist/src/agent/metrics-page.js");
+  const rows = Object.entries(METRICS).map(([name, [kind, help]]) => `| \`ripstop_${name}\` | ${kind} | ${help} |`);
+  return ["| metric | kind | meaning |", "|---|---|---|", ...rows].join("\n");
+}
+
 function withBlock(page, name, block) {
   const pattern = new RegExp(`(<!-- generated ${name} -->\n)[\\s\\S]*?(\n<!-- end -->)`);
   const text = pages[page] ?? readFileSync(page, "utf8");
@@ -52,6 +58,7 @@ function withBlock(page, name, block) {
 const pages = { "docs/drop-reasons.md": dropReasonPage() };
 withBlock("docs/compatibility.md", "flannel-flags", await flagTable("FLANNEL_FLAGS"));
 withBlock("docs/compatibility.md", "ripstop-flags", await flagTable("RIPSTOP_FLAGS"));
+withBlock("docs/metrics.md", "metrics", await metricTable());
 withBlock("docs/operations.md", "log-fields", await fieldTable());
 const benchmark = "bench/results/published.json";
 if (existsSync(benchmark)) {

@@ -7,8 +7,10 @@
 #include "addon/netlink_wrap.h"
 #include "addon/process_wrap.h"
 #include "addon/state.h"
+#include "addon/status.h"
 #include "pkt/drop_reason.h"
 #include "plane/plane.h"
+#include "systemd/notify.h"
 
 namespace {
 
@@ -32,6 +34,15 @@ Napi::Array DropReasons(Napi::Env env) {
   return reasons;
 }
 
+// notify(socket, state): sd_notify; null or a NativeError.
+Napi::Value Notify(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (info.Length() != 2 || !info[0].IsString() || !info[1].IsString())
+    return addon::ErrorObject(env, base::Error{"BAD_OPTION", 0, "notify", "takes two strings"});
+  auto status = systemd::Notify(info[0].As<Napi::String>(), info[1].As<Napi::String>());
+  return status.ok() ? env.Null() : Napi::Value(addon::ErrorObject(env, status.error()));
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* state = new addon::State();  // Node deletes it with the environment.
   state->dataplane = Napi::Persistent(addon::DataplaneWrap::Define(env));
@@ -41,6 +52,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("counterLayout", CounterLayout(env));
   exports.Set("dropReasons", DropReasons(env));
   exports.Set("open", Napi::Function::New(env, addon::DataplaneWrap::Open, "open"));
+  exports.Set("notify", Napi::Function::New(env, Notify, "notify"));
   addon::RegisterNetlink(env, exports);
   addon::ExchangeWrap::Register(env, exports);
   addon::RegisterProcess(env, exports);

@@ -105,6 +105,7 @@ export class Agent {
     const session = await Session.make(given);
     await this.#undoDevices(undo);
     const subnets = await this.#subnetManager(given);
+    this.#board.lease(() => subnets.own);
     const lease = await this.#lease(session, subnets, remembered, undo, signal);
     this.#board.session(session);
     await session.start(lease, this.#peers);

@@ -4,20 +4,24 @@ import type { Server, Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { makeBackend } from "../backend/catalog.js";
 import type { AgentOptions } from "../config/options.js";
+import { serviceManager } from "../config/service-manager.js";
+import type { Binding } from "../dataplane/binding.js";
 import { loadNative } from "../dataplane/native.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
 import { systemClock } from "../lib/clock.js";
 import { Teardown } from "../lib/teardown.js";
-import { HealthServer } from "../observe/health-server.js";
-import { createLogger, levelOfVerbosity, type Logger } from "../observe/logger.js";
+import { createLogger, type Level, levelOfVerbosity, type Logger, type RootLogger } from "../observe/logger.js";
 import type { Store } from "../store/store.js";
 import { Agent } from "./agent.js";
 import { dataplaneLauncher } from "./dataplane-process.js";
+import { serveHealth } from "./health-pages.js";
 import { KERNEL_CAPABILITIES, requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import { lockSocket, prepareRunDirectory, type RunPaths } from "./run-dir.js";
+import { keepServiceManagerInformed } from "./service-notifier.js";
 import { StatusBoard } from "./status-board.js";
+import { Wedge } from "./wedge.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 
@@ -37,6 +41,7 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
     options.dataPlane.mode === "userspace" ? USERSPACE_CAPABILITIES : KERNEL_CAPABILITIES,
   );
   const down = new Teardown();
+  followLevelSignal(logger, down);
   try {
     const paths = prepareRunDirectory(options.runDir);
     const store = await makeStore(options, logger, signal);
@@ -47,8 +52,11 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
       subnetFile: options.subnetFile,
     });
     await takeRunDirectory(paths, board, down);
-    if (options.healthzPort > 0) await serveHealth(options, board, logger, down);
-    const host = new NetlinkHost(Netlink.open({ binding: loadNative({ path: nativePath }).netlink }));
+    const wedge = new Wedge(() => systemClock.nowMs());
+    const wedged = () => wedge.reason(board.isReady ? board.report : null);
+    if (options.healthzPort > 0) await serveHealth({ options, board, paths, clock: systemClock, logger, wedged }, down);
+    const binding = loadNative({ path: nativePath });
+    const host = new NetlinkHost(Netlink.open({ binding: binding.netlink }));
     down.add(() => host.close());
     const launch = dataplaneLauncher({
       command: [process.execPath, RIPSTOP, "dataplane"],
@@ -56,10 +64,46 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
       environment: nativePath === undefined ? {} : { RIPSTOP_NATIVE_PATH: nativePath },
     });
     const parts = { store, host, makeBackend, makePacketFilter, launch, clock: systemClock, logger };
+    const informed = informServiceManager(binding, board, wedged, logger, signal);
     await new Agent(options, parts, paths, board).run(signal);
+    await informed;
   } finally {
     await down.run((error) => logger.error("cannot end a part of the agent", { error }));
   }
+}
+
+async function informServiceManager(
+  binding: Binding,
+  board: StatusBoard,
+  wedged: () => string | null,
+  logger: RootLogger,
+  signal: AbortSignal,
+): Promise<void> {
+  const manager = serviceManager();
+  if (manager === null) return;
+  const describe = (): string => {
+    const { condition, reasons, peerCount } = board.overview();
+    return [`${condition}, ${peerCount} peers`, ...reasons].join("; ").replaceAll("\n", " ");
+  };
+  const isReady = () => board.isReady;
+  await keepServiceManagerInformed(
+    { manager, notify: binding.notify, isReady, describe, wedged, clock: systemClock, logger },
+    signal,
+  );
+}
+
+/** SIGUSR2: debug, then everything, then as the command line said; for a look into a running agent. */
+function followLevelSignal(logger: RootLogger, down: Teardown): void {
+  const configured = logger.level;
+  const steps: readonly Level[] = [configured, "debug", "trace"];
+  let at = 0;
+  const onSignal = (): void => {
+    at = (at + 1) % steps.length;
+    logger.setLevel(steps[at] ?? configured);
+    logger.error("log level changed", { mode: logger.level });
+  };
+  process.on("SIGUSR2", onSignal);
+  down.add(() => void process.off("SIGUSR2", onSignal));
 }
 
 /** Loaded on demand: the etcd client is large, and the other stores do not need it. */
@@ -91,13 +135,6 @@ function tellStatus(socket: Socket, board: StatusBoard): void {
   socket.on("error", () => socket.destroy());
   socket.resume();
   socket.end(`${JSON.stringify(board.status())}\n`);
-}
-
-async function serveHealth(options: AgentOptions, board: StatusBoard, logger: Logger, down: Teardown): Promise<void> {
-  const { healthzIp: address, healthzPort: port } = options;
-  const server = await HealthServer.listen({ address, port, ready: () => board.isReady });
-  down.add(() => server.stop());
-  logger.info("health server listens", { listen: `${address}:${port}` });
 }
 
 function closeServer(server: Server): Promise<void> {

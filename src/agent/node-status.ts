@@ -82,7 +82,7 @@ async function readAgentStatus(answer: unknown): Promise<AgentStatus> {
   return agentStatusSchema.parse(answer);
 }
 
-async function askDataplane(path: string): Promise<DataplaneStatus> {
+export async function askDataplane(path: string): Promise<DataplaneStatus> {
   const patience = new AbortController();
   const end = setTimeout(() => patience.abort(), DATAPLANE_DEADLINE_MS);
   const stopped = setTimeout(() => {

@@ -4,11 +4,12 @@ import { formatIpv4 } from "../addr/ipv4.js";
 import { formatIpv6 } from "../addr/ipv6.js";
 import { formatPrefix } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
+import type { Lease } from "../lease/lease.js";
 import type { Latest } from "../lib/latest.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
 import type { Session } from "./session.js";
-import type { AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
+import type { AgentOverview, AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
 import type { DataplaneState } from "./supervisor.js";
 
 export interface StatusSources {
@@ -24,6 +25,7 @@ export class StatusBoard {
   #session: Session | null = null;
   #mode: AgentStatus["dataplane"]["mode"] = "auto";
   #dataplane: Latest<DataplaneState> | null = null;
+  #own: () => Lease | null = () => null;
   #fromSnapshot = false;
   #config: ConfigStatus = { restartFor: [], refused: null };
 
@@ -53,6 +55,17 @@ export class StatusBoard {
     this.#dataplane = state;
   }
 
+  /** How to learn what lease this node holds now. */
+  lease(own: () => Lease | null): void {
+    this.#own = own;
+  }
+
+  /** When our lease runs out, on the monotonic clock; null: never, or nobody knows. */
+  get leaseExpiresAtMs(): number | null {
+    const at = this.#own()?.expiresAt ?? null;
+    return at === Number.POSITIVE_INFINITY ? null : at;
+  }
+
   /** The node works from what it remembers, because the store has not answered since the start. */
   fromSnapshot(): void {
     this.#fromSnapshot = true;
@@ -63,6 +76,16 @@ export class StatusBoard {
   }
 
   status(): AgentStatus {
+    const { peerCount: _, ...overview } = this.overview();
+    return { ...overview, peers: this.#session?.report.table?.peers.map(describePeer) ?? [] };
+  }
+
+  /** What the last pass over the kernel's objects left; null before the first session. */
+  get report(): object | null {
+    return this.#session?.report ?? null;
+  }
+
+  overview(): AgentOverview {
     const { storeKind, storeHealth } = this.#sources;
     const store = storeHealth();
     const report = this.#session?.report;
@@ -96,7 +119,7 @@ export class StatusBoard {
       network: this.#networkStatus(),
       dataplane,
       config: this.#config,
-      peers: report?.table?.peers.map(describePeer) ?? [],
+      peerCount: report?.table?.peers.length ?? 0,
       refused: [...(report?.refused ?? [])],
       kernelFailures: report?.failures.map(({ object, message }) => ({ object, message })) ?? [],
     };

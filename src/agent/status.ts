@@ -64,5 +64,7 @@ export const agentStatusSchema = z.object({
   kernelFailures: z.array(z.object({ object: z.string(), message: z.string() })),
 });
 export type AgentStatus = z.infer<typeof agentStatusSchema>;
+/** The same without the peers themselves, which are many: for metrics. */
+export type AgentOverview = Omit<AgentStatus, "peers"> & { readonly peerCount: number };
 export type ConfigStatus = AgentStatus["config"];
 export type PeerStatus = AgentStatus["peers"][number];

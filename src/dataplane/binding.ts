@@ -95,6 +95,8 @@ export interface Binding {
   readonly counterLayout: readonly string[];
   /** Drop reasons with their sentences, for docs, metrics and people. */
   readonly dropReasons: ReadonlyArray<{ readonly label: string; readonly sentence: string }>;
+  /** sd_notify(3): tells the service manager, whose socket is named, something like "READY=1". */
+  notify(socket: string, state: string): NativeError | null;
   open(options: OpenOptions): NativeDataplane | NativeError;
   /**
    * The whole process, for good: no capability, no new privileges, a short list of system calls. Afterwards nothing can be

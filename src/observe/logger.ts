@@ -3,6 +3,7 @@
 import { pino } from "pino";
 import { RipstopError } from "../lib/errors.js";
 import type { LogFields } from "./fields.js";
+import { RateGate } from "./rate-gate.js";
 
 export interface Logger {
   trace(message: string, fields?: LogFields): void;
@@ -14,7 +15,17 @@ export interface Logger {
   part(name: string): Logger;
 }
 
-type Level = "trace" | "debug" | "info" | "warn" | "error";
+/** The log of a process, of which all others are parts. */
+export interface RootLogger extends Logger {
+  readonly level: Level;
+  setLevel(level: Level): void;
+  /** Lines left out because there were too many. */
+  readonly suppressed: number;
+}
+
+export type Level = "trace" | "debug" | "info" | "warn" | "error";
+
+const ORDER: Readonly<Record<Level, number>> = { trace: 0, debug: 1, info: 2, warn: 3, error: 4 };
 
 export interface LoggerOptions {
   readonly level: Level;
@@ -28,40 +39,58 @@ export function levelOfVerbosity(verbosity: number): Level {
   return verbosity >= 1 ? "debug" : "info";
 }
 
-export function createLogger(options: LoggerOptions): Logger {
+export function createLogger(options: LoggerOptions): RootLogger {
   // Synchronous: a line is on disk before the process that wrote it can die, and there are few of them.
   const destination = pino.destination({ dest: options.destination, sync: true, mkdir: false });
-  return wrap(
-    pino(
-      {
-        level: options.level,
-        base: { pid: process.pid },
-        timestamp: pino.stdTimeFunctions.isoTime,
-        formatters: { level: (label) => ({ level: label }) },
-        serializers: { error: describeError },
-      },
-      destination,
-    ),
+  const root = pino(
+    {
+      level: options.level,
+      base: { pid: process.pid },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { error: describeError },
+    },
+    destination,
   );
+  const gate = new RateGate(() => performance.now());
+  const levels = { current: options.level };
+  return {
+    ...wrap(root, gate, levels),
+    get level() {
+      return levels.current;
+    },
+    setLevel(level) {
+      levels.current = level;
+    },
+    get suppressed() {
+      return gate.suppressed;
+    },
+  };
 }
 
 /** A log that nobody reads, for libraries and tests. */
 export function silentLogger(): Logger {
-  return wrap(pino({ enabled: false }));
+  return wrap(pino({ enabled: false }), new RateGate(() => 0), { current: "error" });
 }
 
-function wrap(target: pino.Logger): Logger {
+/** `levels` is shared by all parts, so that a new level counts for all at once; a pino child has a level of its own. */
+function wrap(target: pino.Logger, gate: RateGate, levels: { readonly current: Level }): Logger {
   const at =
     (level: Level) =>
-    (message: string, fields: LogFields = {}) =>
+    (message: string, fields: LogFields = {}): void => {
+      if (ORDER[level] < ORDER[levels.current] || !gate.pass()) return;
+      target.level = levels.current;
+      const count = gate.takePending();
+      if (count > 0) target.warn({ count }, "log lines were left out, because there were too many");
       target[level](fields, message);
+    };
   return {
     trace: at("trace"),
     debug: at("debug"),
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    part: (name) => wrap(target.child({ part: name })),
+    part: (name) => wrap(target.child({ part: name }), gate, levels),
   };
 }
 

@@ -112,6 +112,10 @@ export class FakeBinding implements Binding {
     return this.peer;
   }
 
+  notify(): NativeError | null {
+    return null;
+  }
+
   open(options: OpenOptions): NativeDataplane | NativeError {
     if (this.refuse !== null) return this.refuse;
     this.onOpen();

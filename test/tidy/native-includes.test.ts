@@ -16,6 +16,7 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   xdp: ["base", "net", "pkt", "bpf"],
   steer: ["base", "fwd", "bpf", "netlink"],
   netlink: ["base", "net"],
+  systemd: ["base"],
   capture: ["base", "pkt"],
   confine: ["base"],
   engine: ["base", "net", "fwd", "pkt", "path", "port", "capture"],
@@ -23,7 +24,7 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
   library: ["base", "net", "fwd", "pkt", "path", "port", "engine"],
-  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library", "confine"],
+  addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library", "confine", "systemd"],
 };
 
 /** Folders that decide without asking the kernel, a clock or another thread. */

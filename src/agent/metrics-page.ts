@@ -1,0 +1,156 @@
+// /metrics: what the agent knows of itself and what the data plane answers at this moment. Names are public; docs/metrics.md is
+// made from METRICS, and a test compares. Costs the same with 5,000 peers as with five: there is no series per peer.
+import { monitorEventLoopDelay, type IntervalHistogram } from "node:perf_hooks";
+import { type Counters, LANE_NAMES, type LaneCounters } from "../dataplane/counters.js";
+import { type Labels, MetricsText } from "../observe/metrics-text.js";
+import type { DataplaneStatus } from "./node-status.js";
+import type { AgentOverview } from "./status.js";
+
+/** Name without prefix, kind, help. */
+export const METRICS = {
+  build_info: ["gauge", "Always 1; the labels say which program this is."],
+  ready: ["gauge", "1 once subnet.env has been written."],
+  degraded: ["gauge", "1 while something is wrong; `ripstop status` says what."],
+  peers: ["gauge", "Peers in the newest table."],
+  leases_refused: ["gauge", "Leases of other nodes that cannot be used."],
+  kernel_failures: ["gauge", "Kernel objects that could not be made in the last pass."],
+  lease_expiry_seconds: ["gauge", "Until this node's lease runs out; absent where leases do not."],
+  datastore_up: ["gauge", "1 while the store answers."],
+  datastore_last_sync_seconds: ["gauge", "Since the last complete list of leases."],
+  dataplane_wanted: ["gauge", "1 where packets are to be carried in user space."],
+  dataplane_up: ["gauge", "1 while the user-space data plane carries packets; the kernel path carries otherwise."],
+  dataplane_restarts_total: ["counter", "Data-plane processes started after one had run, by this agent."],
+  dataplane_heartbeat_age_seconds: ["gauge", "Since the workers' last sign of life."],
+  dataplane_table_peers: ["gauge", "Peers in the table that the data plane works with."],
+  dataplane_frames_free: ["gauge", "Frames of the workers' pools that are not in use."],
+  dataplane_frames: ["gauge", "All frames of the workers' pools."],
+  dataplane_rx_packets_total: ["counter", "Wire packets received, by direction."],
+  dataplane_rx_bytes_total: ["counter", "Bytes received, by direction."],
+  dataplane_rx_batches_total: ["counter", "Bursts received, by direction; packets per burst is batch fill."],
+  dataplane_tx_packets_total: ["counter", "Wire packets sent, by direction."],
+  dataplane_tx_bytes_total: ["counter", "Bytes sent, by direction."],
+  dataplane_punts_total: ["counter", "Wire packets handed to the kernel's own path."],
+  dataplane_replies_total: ["counter", "Wire packets answered with ICMP instead of being forwarded."],
+  dataplane_drops_total: ["counter", "Wire packets dropped, by direction and reason (docs/drop-reasons.md)."],
+  dataplane_port_info: ["gauge", "Always 1; which port was chosen on which side."],
+  dataplane_port_kernel_drops_total: ["counter", "Frames the kernel dropped before a port could read them."],
+  log_lines_suppressed_total: ["counter", "Log lines left out because there were too many."],
+  eventloop_lag_seconds: ["gauge", "How late the agent's event loop runs, since the last scrape."],
+  process_cpu_seconds_total: ["counter", "CPU time of the agent."],
+  process_resident_memory_bytes: ["gauge", "Memory of the agent."],
+  process_start_time_seconds: ["gauge", "When the agent started, in seconds since 1970."],
+} as const satisfies Readonly<Record<string, readonly ["counter" | "gauge", string]>>;
+export type MetricName = keyof typeof METRICS;
+
+/** Event-loop delay is sampled this often; the cost of a sample is a timer. */
+const LAG_RESOLUTION_MS = 100;
+
+export interface MetricsSources {
+  readonly overview: () => AgentOverview;
+  /** Answers within its own deadline; a silent data plane is a value. */
+  readonly dataplane: () => Promise<DataplaneStatus>;
+  /** Seconds; null: never, or nobody knows. */
+  readonly leaseExpiry: () => number | null;
+  readonly suppressedLogLines: () => number;
+}
+
+export class MetricsPage {
+  readonly #sources: MetricsSources;
+  readonly #lag: IntervalHistogram = monitorEventLoopDelay({ resolution: LAG_RESOLUTION_MS });
+
+  constructor(sources: MetricsSources) {
+    this.#sources = sources;
+    this.#lag.enable();
+  }
+
+  stop(): void {
+    this.#lag.disable();
+  }
+
+  async body(): Promise<string> {
+    const text = new MetricsText();
+    const write = (name: MetricName, samples: Iterable<readonly [number | bigint | null, Labels?]>): void => {
+      const [kind, help] = METRICS[name];
+      text.family(`ripstop_${name}`, kind, help, samples);
+    };
+    const dataplane = await this.#sources.dataplane();
+    this.#agent(write);
+    writeDataplane(write, dataplane);
+    this.#process(write);
+    return text.toString();
+  }
+
+  #agent(write: Writer): void {
+    const overview = this.#sources.overview();
+    const { store, dataplane } = overview;
+    const version = { version: overview.version, node: process.versions.node };
+    write("build_info", [[1, version]]);
+    write("ready", [[overview.condition === "starting" ? 0 : 1]]);
+    write("degraded", [[overview.condition === "degraded" ? 1 : 0]]);
+    write("peers", [[overview.peerCount]]);
+    write("leases_refused", [[overview.refused.length]]);
+    write("kernel_failures", [[overview.kernelFailures.length]]);
+    write("lease_expiry_seconds", [[this.#sources.leaseExpiry()]]);
+    write("datastore_up", [[store.connected ? 1 : 0, { kind: store.kind }]]);
+    write("datastore_last_sync_seconds", [[store.lastSyncAgeMs === null ? null : store.lastSyncAgeMs / 1000]]);
+    write("dataplane_wanted", [[dataplane.phase === "off" ? 0 : 1]]);
+    write("dataplane_restarts_total", [[dataplane.restarts]]);
+    write("log_lines_suppressed_total", [[this.#sources.suppressedLogLines()]]);
+  }
+
+  #process(write: Writer): void {
+    const { user, system } = process.cpuUsage();
+    const seconds = (ns: number) => (this.#lag.count === 0 ? 0 : Math.max(0, ns / 1e9 - LAG_RESOLUTION_MS / 1e3));
+    write("eventloop_lag_seconds", [
+      [seconds(this.#lag.percentile(50)), { percentile: "50" }],
+      [seconds(this.#lag.percentile(99)), { percentile: "99" }],
+    ]);
+    this.#lag.reset();
+    write("process_cpu_seconds_total", [[(user + system) / 1e6]]);
+    write("process_resident_memory_bytes", [[process.memoryUsage.rss()]]);
+    write("process_start_time_seconds", [[Math.round(Date.now() / 1000 - process.uptime())]]);
+  }
+}
+
+type Writer = (name: MetricName, samples: Iterable<readonly [number | bigint | null, Labels?]>) => void;
+
+function writeDataplane(write: Writer, { state, inspection, counters }: DataplaneStatus): void {
+  write("dataplane_up", [[state === "running" && inspection?.running === true ? 1 : 0]]);
+  if (inspection !== null) {
+    write("dataplane_heartbeat_age_seconds", [[inspection.heartbeatAgeMs / 1000]]);
+    write("dataplane_table_peers", [[inspection.peers]]);
+    write("dataplane_frames_free", [[inspection.framesFree]]);
+    write("dataplane_frames", [[inspection.framesTotal]]);
+    const { ports } = inspection;
+    write(
+      "dataplane_port_info",
+      ports.map(({ side, kind, description }) => [1, { side, kind, mode: description }] as const),
+    );
+    write(
+      "dataplane_port_kernel_drops_total",
+      ports.map(({ side, kind, rxKernelDrops }) => [rxKernelDrops, { side, kind }] as const),
+    );
+  }
+  if (counters !== null) writeCounters(write, counters);
+}
+
+function writeCounters(write: Writer, counters: Counters): void {
+  const perLane = (name: MetricName, read: (lane: LaneCounters) => bigint): void =>
+    write(
+      name,
+      LANE_NAMES.map((direction) => [read(counters[direction]), { direction }] as const),
+    );
+  perLane("dataplane_rx_packets_total", ({ rxPackets }) => rxPackets);
+  perLane("dataplane_rx_bytes_total", ({ rxBytes }) => rxBytes);
+  perLane("dataplane_rx_batches_total", ({ rxBatches }) => rxBatches);
+  perLane("dataplane_tx_packets_total", ({ txPackets }) => txPackets);
+  perLane("dataplane_tx_bytes_total", ({ txBytes }) => txBytes);
+  perLane("dataplane_punts_total", ({ punts }) => punts);
+  perLane("dataplane_replies_total", ({ replies }) => replies);
+  write(
+    "dataplane_drops_total",
+    LANE_NAMES.flatMap((direction) =>
+      Object.entries(counters[direction].drops).map(([reason, count]) => [count, { direction, reason }] as const),
+    ),
+  );
+}
