@@ -1,6 +1,7 @@
 // What the agent shows over HTTP beside the probes: /metrics, /status.json, and the page at / that draws the latter. Composed
 // here, served by observe/health-server.ts. Reads only.
 import type { AgentOptions } from "../config/options.js";
+import { ConnectivityPage } from "../doctor/connectivity.js";
 import type { Clock } from "../lib/clock.js";
 import type { Teardown } from "../lib/teardown.js";
 import { HealthServer, type HealthPage } from "../observe/health-server.js";
@@ -35,12 +36,17 @@ export async function serveHealth(parts: HealthParts, down: Teardown): Promise<v
     suppressedLogLines: () => logger.suppressed,
   });
   down.add(() => metrics.stop());
+  const connectivity = new ConnectivityPage(
+    () => board.status(),
+    () => clock.nowMs(),
+  );
   const json = async () => {
     const answer = { agent: board.status(), dataplane: await dataplane() };
     return JSON.stringify(answer, (_key, one: unknown) => (typeof one === "bigint" ? one.toString() : one));
   };
   const pages = new Map<string, HealthPage>([
     ["/metrics", { contentType: METRICS_CONTENT_TYPE, body: () => metrics.body() }],
+    ["/connectivity", { contentType: "application/json", body: () => connectivity.body() }],
     ["/status.json", { contentType: "application/json", body: json }],
     [
       "/",

@@ -31,6 +31,36 @@ export const commands: readonly LazyCommand[] = [
   },
   {
     kind: "lazy",
+    name: "peers",
+    summary: "the other nodes: subnet, public address, VTEP, path, MTU, last use",
+    load: async () => (await import("./peers.js")).peersCommand,
+  },
+  {
+    kind: "lazy",
+    name: "routes",
+    summary: "the kernel's route, neighbour and FDB entry of each peer (exit code: 0 all there, 1 some missing)",
+    load: async () => (await import("./routes.js")).routesCommand,
+  },
+  {
+    kind: "lazy",
+    name: "top",
+    summary: "rates, batch fill, drops and port state of the data plane, again and again",
+    load: async () => (await import("./top.js")).topCommand,
+  },
+  {
+    kind: "lazy",
+    name: "ping",
+    summary: "compare underlay and overlay to one peer: latency, who carried it, longest packet",
+    load: async () => (await import("./ping.js")).pingCommand,
+  },
+  {
+    kind: "lazy",
+    name: "connectivity",
+    summary: "test all pairs of nodes x sizes x protocols (exit code: 0 all pass, 1 some do not)",
+    load: async () => (await import("./connectivity.js")).connectivityCommand,
+  },
+  {
+    kind: "lazy",
     name: "capture",
     summary: "show packets that the data plane receives, sends or drops (tcpdump does not see them all)",
     load: async () => (await import("./capture.js")).captureCommand,
@@ -41,6 +71,18 @@ export const commands: readonly LazyCommand[] = [
     summary:
       "examine this node: what is wrong, what follows, what to do (exit code: 0 nothing fails, 1 something does)",
     load: async () => (await import("./doctor.js")).doctorCommand,
+  },
+  {
+    kind: "lazy",
+    name: "support-bundle",
+    summary: "collect what is needed to understand this node into one archive, without secrets",
+    load: async () => (await import("./support-bundle.js")).supportBundleCommand,
+  },
+  {
+    kind: "lazy",
+    name: "completion",
+    summary: "print a completion script for bash, zsh or fish",
+    load: async () => (await import("./completion.js")).completionCommand,
   },
   {
     kind: "lazy",

@@ -98,7 +98,7 @@ export function checkProgrammedPeers(facts: HostFacts, expected: Expectation): F
   return fail("peers", `${missing.slice(0, 3).join("; ")}${more}`, "no traffic to those peers' pods", RESTORES);
 }
 
-function missingOf(peer: ExpectedPeer, facts: HostFacts, { backend, device }: Expectation): string[] {
+export function missingOf(peer: ExpectedPeer, facts: HostFacts, { backend, device }: Expectation): string[] {
   const route = facts.routes.find(({ dst }) => dst === peer.prefix);
   if (route === undefined && backend !== "udp" && backend !== "extension" && backend !== "alloc")
     return [`the route to ${peer.prefix} (${peer.lease}) is missing`];

@@ -31,6 +31,7 @@ export function agentArguments(plan: LabPlan, node: LabNode): string[] {
     `--cni-conf-file=${labFiles.cniConfig(node)}`,
     `--dataplane=${options.dataplane}`,
     `--underlay-port=${options.underlayPort}`,
+    ...(options.agentFlags ?? []),
   ];
 }
 

@@ -31,6 +31,8 @@ export const labOptionsSchema = z
     /** Data-plane features forced off on every node, e.g. "tunnel-gso". */
     disable: z.array(z.string().regex(/^[a-z0-9-]+$/)).readonly(),
     store: z.enum(["file", "etcd"]),
+    /** More flags for every agent. */
+    agentFlags: z.array(z.string()).readonly().optional(),
   })
   .strict();
 

@@ -1,0 +1,150 @@
+// The commands that show and test an overlay, on nodes that really are one.
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { LabNode } from "../../src/lab/plan.js";
+import { killAgent, must, ripstop, whereabouts } from "../support/node-commands.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+const runDir = (node: LabNode) => `--run-dir=${node.directory}/run`;
+const stateDir = (node: LabNode) => `--state-dir=${node.directory}/state`;
+
+test("peers, routes, top, ping and connectivity tell the truth about two nodes and a kernel peer", {
+  skip: rootNeeded,
+}, async (t) => {
+  await withLab(
+    { nodes: 3, kernelPeers: [3], dataplane: "userspace", agentFlags: ["--healthz-port=8081"] },
+    async (plan) => {
+      const [one, two, kernel] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+
+      await t.test("peers", () => {
+        const peers = JSON.parse(ripstop(one, "peers", runDir(one), "-o", "json").stdout) as Array<
+          Record<string, unknown>
+        >;
+        assert.deepEqual(peers.map(({ publicIp, path, mtu }) => [publicIp, path, mtu]).sort(), [
+          [two.underlay, "user space", 1450],
+          [kernel.underlay, "user space", 1450],
+        ]);
+        assert.match(
+          ripstop(one, "peers", runDir(one), kernel.underlay).stdout,
+          /^SUBNET .*\n10\.244\.\d+\.0\/24 +192\.168\.77\.3 .* user space +1450 .*\n$/,
+        );
+      });
+
+      await t.test("top", () => {
+        const { stdout } = ripstop(one, "top", runDir(one), "-n", "1", "-i", "0.2", "-o", "json");
+        const view = JSON.parse(stdout) as { rates: Array<{ direction: string }>; state: string };
+        assert.deepEqual(
+          [view.state, ...view.rates.map(({ direction }) => direction)],
+          ["running", "encap", "decap", "answer"],
+        );
+        assert.match(
+          ripstop(one, "top", runDir(one), "-n", "1", "-i", "0.2").stdout,
+          /^DIRECTION +RX PKT\/S[\s\S]*data plane \d+: \d+\/\d+ frames free/,
+        );
+      });
+
+      await t.test("ping", () => {
+        const { status, stdout } = ripstop(one, "ping", runDir(one), stateDir(one), two.underlay, "-o", "json");
+        const legs = JSON.parse(stdout) as Array<{ path: string; mtu: number; answer: { received: number } }>;
+        assert.equal(status, 0);
+        assert.deepEqual(
+          legs.map(({ path, mtu, answer }) => [path, mtu, answer.received]),
+          [
+            ["underlay", 1500, 10],
+            ["overlay (user space)", 1450, 10],
+          ],
+        );
+        const unknown = ripstop(one, "ping", runDir(one), stateDir(one), "10.9.9.9");
+        assert.match(unknown.stderr, /no peer is called 10\.9\.9\.9; known are .*192\.168\.77\.2.* \(PEER_UNKNOWN\)/);
+      });
+
+      await t.test("connectivity of all pairs", () => {
+        const { stdout } = ripstop(one, "connectivity", runDir(one), "--remote-port", "8081");
+        assert.match(stdout, /^PAIR +PING 100 +PING 1000 +PING 1450 +UDP 100 +UDP 1450 +TCP/);
+        for (const [from, to] of [
+          ["1", "2"],
+          ["1", "3"],
+          ["2", "1"],
+          ["2", "3"],
+        ])
+          assert.match(stdout, new RegExp(`192\\.168\\.77\\.${from} > 192\\.168\\.77\\.${to}( +pass){6}\n`), stdout);
+        // The kernel peer has no agent to ask.
+        assert.match(stdout, /192\.168\.77\.3 > others .*unknown/);
+        must(kernel.namespace, "iptables -A INPUT -p udp --dport 8472 -j DROP");
+        const blocked = ripstop(one, "connectivity", runDir(one));
+        assert.equal(blocked.status, 1);
+        assert.match(blocked.stdout, /192\.168\.77\.1 > 192\.168\.77\.3( +FAIL){6}\n/, blocked.stdout);
+        assert.match(blocked.stdout, /6 passed, 6 failed, 0 unknown/);
+        must(kernel.namespace, "iptables -F INPUT");
+      });
+
+      await t.test("support-bundle", () => {
+        const folder = mkdtempSync(join(tmpdir(), "ripstop-bundle-"));
+        try {
+          const file = join(folder, "bundle.tar.gz");
+          assert.equal(ripstop(one, "support-bundle", "-f", file, "--no-probe", ...whereabouts(one)).status, 0);
+          const list = spawnSync("tar", ["-tzf", file], { encoding: "utf8" }).stdout.trim().split("\n");
+          for (const name of ["status.json", "doctor.json", "snapshot.json", "ip-route.txt", "dataplane.log"])
+            assert.ok(list.includes(`ripstop-support/${name}`), `${name} among ${list.join(", ")}`);
+          assert.ok(readFileSync(file).length < 1024 * 1024);
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+      });
+
+      await t.test("routes, and status within its time, without an agent", async () => {
+        assert.equal(ripstop(one, "routes", runDir(one), stateDir(one)).status, 0);
+        await killAgent(plan, one);
+        const [prefix = ""] = must(one.namespace, "ip -4 route show dev flannel.1").split(" ");
+        must(one.namespace, `ip route delete ${prefix}`);
+        const { status, stdout } = ripstop(one, "routes", runDir(one), stateDir(one));
+        assert.equal(status, 1);
+        assert.match(stdout, new RegExp(`- the route to ${prefix} \\(.*\\) is missing\n`));
+        assert.equal(ripstop(one, "peers", runDir(one)).status, 2);
+        assert.equal(ripstop(one, "status", runDir(one)).status, 2);
+      });
+    },
+  );
+});
+
+/** What Node takes to start on this machine at this moment belongs to nobody. */
+function cost(node: LabNode, args: readonly string[]): number {
+  const time = (body: () => void): number => {
+    const start = performance.now();
+    body();
+    return performance.now() - start;
+  };
+  const rounds = Array.from({ length: 5 }, () => {
+    const bare = time(() => void spawnSync("ip", ["netns", "exec", node.namespace, process.execPath, "-e", "0"]));
+    return time(() => void ripstop(node, ...args)) - bare;
+  });
+  return Math.min(...rounds);
+}
+
+test("status answers within 300 ms when all is well, when the store is away, and when the data plane hangs", {
+  skip: rootNeeded,
+}, async () => {
+  await withLab({ nodes: 2, dataplane: "userspace" }, async (plan) => {
+    const [one] = plan.nodes as readonly [LabNode];
+    const args = ["status", runDir(one)];
+    // 300 ms, of which a start of Node takes 40 to 50 on a quiet machine.
+    const limit = 250;
+    assert.ok(cost(one, args) < limit, "well");
+    const { dataplane } = JSON.parse(ripstop(one, ...args, "-o", "json").stdout) as { dataplane: { pid: number } };
+    process.kill(dataplane.pid, "SIGSTOP");
+    try {
+      assert.match(ripstop(one, ...args).stdout, /data plane +silent/);
+      assert.ok(cost(one, args) < limit, "data plane hangs");
+    } finally {
+      process.kill(dataplane.pid, "SIGCONT");
+    }
+    renameSync(join(plan.directory, "store"), join(plan.directory, "store.away"));
+    await until("the store is missed", () => /store is not connected/.test(ripstop(one, ...args).stdout));
+    assert.ok(cost(one, args) < limit, "store is away");
+  });
+});
