@@ -72,7 +72,7 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
           ["2", "1"],
           ["2", "3"],
         ])
-          assert.match(stdout, new RegExp(`192\\.168\\.77\\.${from} > 192\\.168\\.77\\.${to}( +pass){6}\n`), stdout);
+          assert.match(stdout, new RegExp(`192\\.168\\.77\\.${from} > 192\\.168\\.77\\.${to}( +pass){6} +-\n`), stdout);
         // The kernel peer has no agent to ask.
         assert.match(stdout, /192\.168\.77\.3 > others .*unknown/);
         must(kernel.namespace, "iptables -A INPUT -p udp --dport 8472 -j DROP");
