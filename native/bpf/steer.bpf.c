@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Steering: four tc programs around the data plane, and the XDP redirect of redirect.bpf.h.
- * Links are owned by the data-plane process: when it dies they are gone, when it
- * hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path. No program
- * changes a packet, and none drops one unless a packet socket has it already.
+/* Steering: four tc programs around the data plane, the filter of a packet socket, and the XDP
+ * redirect of redirect.bpf.h. Links are owned by the data-plane process: when it dies they are
+ * gone, when it hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path.
+ * No program changes a packet, and none drops one unless a packet socket has it already.
  *
  *   out: flannel.<VNI> egress  -> rs_overlay_egress   -> overlay TAP  -> worker encapsulates
  *        underlay TAP ingress  -> rs_underlay_ingress -> external interface, next hop found by the
@@ -12,6 +12,7 @@
  *
  * With both families there are two devices, flannel.<VNI> and flannel-v6.<VNI>, in front of one
  * TAP: what a frame carries says which of them it belongs to. */
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
 #include "bpf/redirect.bpf.h"
@@ -75,6 +76,26 @@ int rs_nic_ingress(struct __sk_buff* skb) {
     return TCX_NEXT;
   if (state->flags & RS_STEER_DROP_ORIGINAL) return TC_ACT_SHOT;
   return bpf_redirect(state->underlay_ifindex, 0);
+}
+
+/* Which packets a packet socket gets a copy of: those that rs_nic_ingress takes out behind it, at
+ * the same moment. A socket of a data plane that hangs or has let go gets none, so nothing is
+ * delivered by both paths. */
+SEC("socket")
+int rs_packet_filter(struct __sk_buff* skb) {
+  enum { V4 = 50, V6 = 70 }; /* Ethernet, IP, UDP, VXLAN. */
+  const struct rs_steer_state* state = rs_state();
+  if (!state || !rs_alive(state)) return 0;
+  if (skb->pkt_type != PACKET_HOST || skb->vlan_present) return 0;
+  /* Two bytes in, so that the addresses behind 14 bytes of Ethernet are aligned. */
+  __u8 room[2 + V6] __attribute__((aligned(8))) = {};
+  __u8* head = room + 2;
+  if (skb->protocol == bpf_htons(ETH_P_IP)) {
+    if (bpf_skb_load_bytes(skb, 0, head, V4) != 0) return 0;
+    return rs_ours(state, head, head + V4) ? (int)skb->len : 0;
+  }
+  if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 0, head, V6) != 0) return 0;
+  return rs_ours(state, head, head + V6) ? (int)skb->len : 0;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

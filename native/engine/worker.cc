@@ -22,6 +22,9 @@ constexpr int kSleepMs =
 // behind a busy pod would lose to it exactly when it matters; so it asks for the front of the line,
 // and goes on without where it may not.
 constexpr int kNice = -15;
+// A port that is in error for so many naps in a row does not recover.
+constexpr uint32_t kFutileMax = 20;
+constexpr int kNapMs = 1;
 constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
 constexpr uint32_t kBigFrames = pkt::kBatchMax;
@@ -90,6 +93,10 @@ void Worker::Loop() {
   pthread_setname_np(pthread_self(), "ripstop-worker");
   uint64_t idle_since = 0;
   while (!stopping_.load(std::memory_order_acquire)) {
+    if (futile_ >= kFutileMax) {
+      GiveUp();
+      break;
+    }
     const uint64_t now = Beat();
     const fwd::Snapshot* table = publisher_.Adopt(options_.index);
     tap_.Adopt(now);
@@ -113,6 +120,27 @@ void Worker::Sleep() {
   pollfd fds[] = {
       {overlay_.wait_fd(), POLLIN, 0}, {underlay_.wait_fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
   poll(fds, 3, kSleepMs);
+  constexpr short kBroken = POLLERR | POLLHUP | POLLNVAL;
+  if (((fds[0].revents | fds[1].revents) & kBroken) != 0) {
+    Nap();
+  } else {
+    futile_ = 0;
+  }
+}
+
+// An error that a read takes away is over by the next round. One that stays is a device that
+// somebody removed: without this, poll would return at once for ever.
+void Worker::Nap() {
+  ++futile_;
+  pollfd wake{wake_.get(), POLLIN, 0};
+  poll(&wake, 1, kNapMs);
+}
+
+// Packets take the kernel path from here on, and the agent sees that a worker has stopped.
+void Worker::GiveUp() {
+  lost_.store(true, std::memory_order_relaxed);
+  if (options_.heartbeat_ns != nullptr)
+    std::atomic_ref<uint64_t>(*options_.heartbeat_ns).store(0, std::memory_order_relaxed);
 }
 
 }  // namespace engine

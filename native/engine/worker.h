@@ -39,6 +39,8 @@ class Worker {
   const EncapLane& encap() const { return encap_; }
   const DecapLane& decap() const { return decap_; }
   capture::Tap& tap() { return tap_; }
+  // False once a port's device is gone for good: the thread has ended, and beats no more.
+  bool alive() const { return !lost_.load(std::memory_order_relaxed); }
   uint64_t heartbeat_ns() const { return beat_ns_.load(std::memory_order_relaxed); }
   // Frames of the worker's own pool, as of its last round (any thread).
   uint32_t frames_total() const { return segments_->frames(); }
@@ -51,6 +53,8 @@ class Worker {
   void Loop();
   uint64_t Beat();
   void Sleep();
+  void Nap();
+  void GiveUp();
 
   WorkerOptions options_;
   port::Port& overlay_;
@@ -64,6 +68,8 @@ class Worker {
   base::UniqueFd wake_;  // eventfd: Stop interrupts Sleep.
   std::atomic<uint64_t> beat_ns_{0};
   std::atomic<uint32_t> frames_free_{0};
+  uint32_t futile_ = 0;  // Sleeps in a row that a port in error has cut short.
+  std::atomic<bool> lost_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -105,12 +105,14 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   return base::Ok();
 }
 
-base::Status OpenUnderlayPacket(const engine::Options& options, Ports* ports) {
+base::Status OpenUnderlayPacket(const engine::Options& options, const steer::Steering& steering,
+                                Ports* ports) {
   port::PacketOptions packet;
   packet.device = options.underlay_device;
   packet.match = port::EncapsulatedMatch{options.format.port,
                                          options.format.encapsulation == fwd::Encapsulation::kVxlan,
                                          options.format.vni};
+  packet.filter_program = steering.packet_filter();
   auto opened = port::PacketPort::Open(packet);
   if (!opened.ok()) return opened.error();
   ports->underlay = std::move(opened).value();
@@ -170,7 +172,7 @@ base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devic
   if (options.underlay_port == "auto" || options.underlay_port == "tap")
     return OpenUnderlayTap(options, devices, ports);
   if (options.underlay_port == "xdp") return OpenUnderlayXdp(options, steering, ports);
-  if (options.underlay_port == "packet") return OpenUnderlayPacket(options, ports);
+  if (options.underlay_port == "packet") return OpenUnderlayPacket(options, steering, ports);
   return Unavailable("underlay", options.underlay_port,
                      "does not fit VXLAN: the kernel's own VXLAN device holds the UDP port; use "
                      "auto, tap, xdp or packet");

@@ -163,7 +163,7 @@ void Plane::ReadCounters(std::span<uint64_t> into) const {
 
 Inspection Plane::Inspect() const {
   Inspection seen{};
-  seen.running = !closed_ && attached_;
+  seen.running = !closed_ && attached_ && worker_->alive();
   seen.table_version = table_version_;
   seen.peers = peers_;
   seen.steering = steering_ != nullptr ? steering_->method() : "none";

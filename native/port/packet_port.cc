@@ -73,7 +73,12 @@ base::Status PacketPort::Configure(const PacketOptions& options) {
   (void)Set(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);  // Optional: only saves time.
   (void)Set(fd, SOL_SOCKET, SO_RCVBUFFORCE, kSocketBufferBytes);
   (void)Set(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSocketBufferBytes);
-  if (options.match) {
+  if (options.filter_program >= 0) {
+    if (!Set(fd, SOL_SOCKET, SO_ATTACH_BPF, options.filter_program)) {
+      return OptionError(options.device, "setsockopt(SO_ATTACH_BPF)",
+                         "the kernel refused the socket filter");
+    }
+  } else if (options.match) {
     std::vector<sock_filter> code = BuildPacketFilter(*options.match);
     const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {

@@ -26,7 +26,8 @@ namespace port {
 struct PacketOptions {
   std::string device;
   std::optional<EncapsulatedMatch> match;  // Absent: every incoming frame, for a device of our own.
-  uint32_t frames = 256;  // Super-packet frames (68 KiB each, touched only when used).
+  int filter_program = -1;  // A BPF socket filter that decides instead of `match`; -1: none.
+  uint32_t frames = 256;    // Super-packet frames (68 KiB each, touched only when used).
 };
 
 class PacketPort final : public Port {

@@ -18,6 +18,7 @@ int rs_programs_load(struct rs_programs* programs) {
     programs->overlay_ingress = keep(skeleton->progs.rs_overlay_ingress.prog_fd);
     programs->underlay_ingress = keep(skeleton->progs.rs_underlay_ingress.prog_fd);
     programs->nic_ingress = keep(skeleton->progs.rs_nic_ingress.prog_fd);
+    programs->packet_filter = keep(skeleton->progs.rs_packet_filter.prog_fd);
     programs->xdp_redirect = keep(skeleton->progs.rs_xdp_redirect.prog_fd);
     programs->state_map = keep(skeleton->maps.steer_state.map_fd);
     programs->xsks_map = keep(skeleton->maps.xsks.map_fd);

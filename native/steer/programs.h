@@ -14,6 +14,7 @@ struct rs_programs {
   int underlay_ingress;
   int nic_ingress;
   int xdp_redirect;
+  int packet_filter;
   int state_map;
   int xsks_map;
 };

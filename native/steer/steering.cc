@@ -52,6 +52,7 @@ base::Result<std::unique_ptr<Steering>> Steering::Load() {
   steering->underlay_ingress_.Reset(programs.underlay_ingress);
   steering->nic_ingress_.Reset(programs.nic_ingress);
   steering->xdp_redirect_.Reset(programs.xdp_redirect);
+  steering->packet_filter_.Reset(programs.packet_filter);
   steering->state_map_.Reset(programs.state_map);
   steering->xsks_map_.Reset(programs.xsks_map);
   void* mapped = mmap(nullptr, PageRounded(sizeof(rs_steer_state)), PROT_READ | PROT_WRITE,

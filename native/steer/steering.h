@@ -47,6 +47,8 @@ class Steering {
   // Release, and the programs go. Idempotent.
   void Detach();
 
+  // For SO_ATTACH_BPF: lets through what rs_nic_ingress takes out.
+  int packet_filter() const { return packet_filter_.get(); }
   int xdp_program() const { return xdp_redirect_.get(); }
   int xsks_map() const { return xsks_map_.get(); }
 
@@ -55,6 +57,7 @@ class Steering {
   int ProgramOf(Hook hook) const;
 
   base::UniqueFd overlay_egress_, overlay_ingress_, underlay_ingress_, nic_ingress_, xdp_redirect_;
+  base::UniqueFd packet_filter_;
   base::UniqueFd state_map_, xsks_map_;
   rs_steer_state* state_ = nullptr;  // Mapped from state_map_.
   std::vector<base::UniqueFd> links_;

@@ -3,27 +3,33 @@
 //   p1 - n1 (agent, data plane) - switch - n2 (agent, data plane) - p2
 // Alone: it measures gaps in milliseconds.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { agentName } from "../../src/lab/agent-node.js";
 import { findDaemon } from "../../src/lab/daemon.js";
 import { labUp } from "../../src/lab/lab.js";
-import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { viewPlane } from "../../src/lab/plane.js";
+import { DEFAULT_OPTIONS, type LabNode, type LabOptions, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { runningPlane, viewPlane } from "../../src/lab/plane.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
-import { PingRun } from "../../src/lab/traffic/ping.js";
-import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
+import { Conversation } from "../support/conversation.js";
 import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_FAULT_ROUNDS"] ?? "3");
+const LONG = process.env["RIPSTOP_FAULT_ROUNDS"] !== undefined;
 const RATE = 20_000;
-const INTERVAL_MS = 1;
-/** While nothing is answered, ping slows down to this pace. */
-const UNANSWERED_MS = 10;
-/** Heartbeat limit, and what a loaded two-core machine adds to any measurement. */
+const PACKETS = 0.6 * RATE;
+/** The heartbeat's 50 ms, and the time in which a packet meets it. */
 const GAP_MS = 60;
+/** What a TAP's queue holds at most. */
+const RING_PACKETS = 4096;
+
+interface Ends {
+  readonly from: string;
+  readonly to: string;
+  readonly address: string;
+}
 
 test("killing agents costs a stream of 20,000 packets a second nothing", { skip: rootNeeded }, async () => {
   await withLab({ dataplane: "userspace" }, async (plan) => {
@@ -48,88 +54,132 @@ test("killing agents costs a stream of 20,000 packets a second nothing", { skip:
   });
 });
 
-for (const underlayPort of ["tap", "xdp"] as const) {
+interface Variant {
+  readonly name: string;
+  readonly underlayPort: LabOptions["underlayPort"];
+  readonly disable: readonly string[];
+}
+
+const VARIANTS: readonly Variant[] = [
+  { name: "the tap port", underlayPort: "tap", disable: [] },
+  { name: "the xdp port", underlayPort: "xdp", disable: [] },
+  { name: "the packet port", underlayPort: "packet", disable: [] },
+  { name: "tc filters instead of tcx links", underlayPort: "tap", disable: ["tcx"] },
+];
+
+for (const { name, underlayPort, disable } of VARIANTS) {
   for (const signal of ["SIGKILL", "SIGSTOP"] as const) {
-    test(`${signal} of a data plane on the ${underlayPort} port leaves a gap of milliseconds`, {
+    test(`${signal} of a data plane on ${name} costs what its rings hold and a gap of milliseconds`, {
       skip: rootNeeded,
     }, async (context) => {
-      await withLab({ dataplane: "userspace", underlayPort }, async (plan) => {
+      await withLab({ dataplane: "userspace", underlayPort, disable: [...disable] }, async (plan) => {
         const [one, other] = plan.nodes as readonly [LabNode, LabNode];
-        const address = await addressOf(other);
-        const rounds: Array<{ readonly lost: number; readonly gapMaxMs: number }> = [];
-        for (let round = 0; round < ROUNDS; round++) {
-          const pid = await pidOfPlane(one);
-          const ping = new PingRun({ from: one.pod, address, count: 600, intervalMs: INTERVAL_MS });
-          await waitFor("the ping to be under way", async () => ping.answers >= 100 || null, {
-            timeoutMs: 10_000,
-            everyMs: 1,
-          });
-          process.kill(pid, signal);
-          rounds.push(await ping.result());
-          // Opened while the kernel carries, and whole when user space has taken over again.
-          const stream = runTcpCheck({ from: one.pod, to: other.pod, address, mebibytes: 16 });
-          if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
-          await stream;
-          await waitFor("a running data plane", async () => running(one), { timeoutMs: 20_000 });
+        const out = { from: one.pod, to: other.pod, address: await addressOf(other) };
+        const back = { from: other.pod, to: one.pod, address: await addressOf(one) };
+        const conversation = await Conversation.start(out);
+        const rounds: Cost[] = [];
+        try {
+          for (let round = 0; round < ROUNDS; round++)
+            rounds.push(await strike(one, signal, round % 2 === 0 ? out : back));
+          const { broken } = await conversation.end();
+          assert.equal(broken, null, "a TCP connection lasts through all of it");
+        } finally {
+          conversation.kill();
         }
-        const told = rounds.map(({ lost, gapMaxMs }) => `${lost} lost, silence ${gapMaxMs.toFixed(0)} ms`);
-        context.diagnostic(`${signal} ${underlayPort}: ${told.join("; ")}`);
-        // What was lost measures the gap; the silence that ping saw also holds what a busy machine kept from ping itself.
-        for (const { lost } of rounds) assert.ok(lost * UNANSWERED_MS <= GAP_MS, told.join("; "));
+        judge(context, rounds);
       });
     });
   }
 }
 
-test("what somebody breaks in the kernel is repaired within a second", { skip: rootNeeded }, async (context) => {
-  await withLab({ dataplane: "kernel" }, async (plan) => {
+interface Cost {
+  readonly lost: number;
+  /** Between two packets that arrived; holds what the machine kept from the sender, too. */
+  readonly gapMs: number;
+  readonly duplicates: number;
+  /** The machine stalled the sender itself: the round says nothing about us. */
+  readonly disturbed: boolean;
+}
+
+/** A stream of numbered packets, and in the middle of it the signal. */
+async function strike(node: LabNode, signal: "SIGKILL" | "SIGSTOP", ends: Ends): Promise<Cost> {
+  const pid = await pidOfPlane(node);
+  const seen = await framesOf(node);
+  const load = runUdpLoad({ ...ends, rate: RATE, packets: PACKETS, size: 200 });
+  await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > RATE / 20 || null, {
+    timeoutMs: 10_000,
+    everyMs: 2,
+  });
+  process.kill(pid, signal);
+  const { lost, sink, sender } = await load;
+  if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
+  await waitFor("a running data plane", async () => running(node), { timeoutMs: 20_000 });
+  assert.equal(sink.corrupt, 0);
+  return {
+    lost: lost - sink.socket_drops,
+    gapMs: sink.gap_max_us / 1000,
+    duplicates: sink.duplicates,
+    disturbed: sender.seconds > 1.1 * (PACKETS / RATE),
+  };
+}
+
+function judge(context: TestContext, all: readonly Cost[]): void {
+  const rounds = all.filter(({ disturbed }) => !disturbed);
+  const at = (values: readonly number[], share: number) =>
+    values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(share * values.length))] ?? 0;
+  const told = (values: readonly number[]) =>
+    [0, 0.5, 0.9, 0.99, 1].map((share) => at(values, share).toFixed(0)).join(" / ");
+  const lost = rounds.map((round) => round.lost);
+  const gaps = rounds.map((round) => round.gapMs);
+  context.diagnostic(
+    `${rounds.length} of ${all.length} rounds undisturbed; min / p50 / p90 / p99 / max: ` +
+      `lost ${told(lost)} of ${PACKETS}, longest gap ${told(gaps)} ms, duplicates ${at(
+        rounds.map(({ duplicates }) => duplicates),
+        1,
+      )}`,
+  );
+  for (const { lost: one } of rounds) assert.ok(one <= RING_PACKETS + (GAP_MS * RATE) / 1000, `lost ${one}`);
+  // A gap in milliseconds means something only on a machine that has nothing else to do.
+  if (LONG) assert.ok(at(gaps, 0.99) <= GAP_MS, `a gap of ${at(gaps, 0.99)} ms`);
+}
+
+async function framesOf(node: LabNode): Promise<number> {
+  const { encap, decap } = (await viewPlane(node))?.counters ?? assert.fail(`${node.namespace} has a data plane`);
+  return Number(encap.rxPackets + decap.rxPackets);
+}
+
+test("a data plane whose device somebody removes gives way to the kernel, and another one opens", {
+  skip: rootNeeded,
+}, async (context) => {
+  await withLab({ dataplane: "userspace" }, async (plan) => {
     const [one, other] = plan.nodes as readonly [LabNode, LabNode];
     const runner = new Runner();
-    const address = await addressOf(other);
-    const subnet = `${address.replace(/\d+$/, "0")}/24`;
-    const show = async (command: string) => (await runner.runIn(one.namespace, "ip", command.split(" "))).stdout;
-    const mac = /lladdr (\S+)/.exec(await show("neighbor show dev flannel.1"))?.[1] ?? "";
-    const faults: ReadonlyArray<
-      readonly [what: string, program: string, args: string, healed: () => Promise<boolean>]
-    > = [
-      ["route deleted", "ip", `route delete ${subnet}`, async () => (await show("route")).includes(subnet)],
-      [
-        "neighbor deleted",
-        "ip",
-        `neighbor delete ${subnet.split("/")[0]} dev flannel.1`,
-        async () => (await show("neighbor show dev flannel.1")).includes(mac),
-      ],
-      [
-        "FDB entry deleted",
-        "bridge",
-        `fdb delete ${mac} dev flannel.1 self`,
-        async () =>
-          (await runner.runIn(one.namespace, "bridge", ["fdb", "show", "dev", "flannel.1"])).stdout.includes(mac),
-      ],
-      [
-        "MTU changed",
-        "ip",
-        "link set flannel.1 mtu 1280",
-        async () => (await show("link show flannel.1")).includes("mtu 1450"),
-      ],
-      [
-        "device set down",
-        "ip",
-        "link set flannel.1 down",
-        async () => /[<,]UP[,>]/.test(await show("link show flannel.1")) && (await show("route")).includes(subnet),
-      ],
-      ["device deleted", "ip", "link delete flannel.1", async () => (await show("route")).includes(subnet)],
-    ];
-    for (const [what, program, args, healed] of faults) {
-      const done = await runner.runIn(one.namespace, program, args.split(" "));
-      assert.equal(done.code, 0, `${what}: ${done.stderr}`);
+    for (const device of ["rso.1", "rsu.1"]) {
+      const pid = await pidOfPlane(one);
+      const load = runUdpLoad({
+        from: one.pod,
+        to: other.pod,
+        address: await addressOf(other),
+        rate: 2_000,
+        packets: 4_000,
+      });
+      const names = (await runner.runIn(one.namespace, "ip", ["-o", "link"])).stdout;
+      // Two data planes take turns with two names.
+      const name = names.includes(`${device}b:`) ? `${device}b` : device;
+      assert.equal((await runner.runIn(one.namespace, "ip", ["link", "delete", name])).code, 0, name);
       const begin = performance.now();
-      await waitFor(`repair: ${what}`, async () => (await healed()) || null, { timeoutMs: 5_000, everyMs: 5 });
-      const took = performance.now() - begin;
-      context.diagnostic(`${what}: repaired in ${took.toFixed(0)} ms`);
-      assert.ok(took <= 1_000, `${what}: repaired after ${took.toFixed(0)} ms`);
+      await waitFor(
+        "another data plane",
+        async () => {
+          const view = await runningPlane(one);
+          return view !== null && view.pid !== pid ? true : null;
+        },
+        { timeoutMs: 10_000 },
+      );
+      context.diagnostic(`${name} removed: another data plane after ${(performance.now() - begin).toFixed(0)} ms`);
+      const { lost, sender } = await load;
+      assert.ok(sender.seconds > 2.4 || lost <= (2 * GAP_MS * 2_000) / 1000, `${name}: lost ${lost} of 4000`);
     }
-    await runTcpCheck({ from: one.pod, to: other.pod, address, mebibytes: 1 });
   });
 });
 
