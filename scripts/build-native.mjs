@@ -1,4 +1,4 @@
-// Builds the CMake side: node scripts/build-native.mjs [tests|bench|fuzz|asan|tsan ...] (default: tests).
+// Builds the CMake side: node scripts/build-native.mjs [tests|bench|fuzz|fuzz-fast|asan|tsan ...] (default: tests).
 // Each variant has its own folder build-<variant>, so that switching does not rebuild.
 import { execFileSync } from "node:child_process";
 import { dirname, resolve } from "node:path";
@@ -15,6 +15,14 @@ const variants = {
     "-DCMAKE_C_COMPILER=clang",
     "-DCMAKE_CXX_COMPILER=clang++",
     "-DRIPSTOP_SANITIZE=fuzzer-no-link,address,undefined",
+  ],
+  // For many runs: assertions and coverage alone, several times as fast.
+  "fuzz-fast": [
+    "-DRIPSTOP_FUZZ=ON",
+    "-DCMAKE_C_COMPILER=clang",
+    "-DCMAKE_CXX_COMPILER=clang++",
+    "-DCMAKE_BUILD_TYPE=Release",
+    "-DRIPSTOP_SANITIZE=fuzzer-no-link",
   ],
 };
 for (const name of process.argv.length > 2 ? process.argv.slice(2) : ["tests"]) {

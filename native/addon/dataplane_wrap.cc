@@ -105,6 +105,12 @@ Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   object.Set("heartbeatAgeMs", seen.heartbeat_age_ms);
   object.Set("framesTotal", static_cast<double>(seen.frames_total));
   object.Set("framesFree", static_cast<double>(seen.frames_free));
+  Napi::Object path_mtu = Napi::Object::New(env);
+  path_mtu.Set("listener", seen.path_mtu_listener);
+  path_mtu.Set("heard", Napi::BigInt::New(env, seen.path_mtu.heard));
+  path_mtu.Set("learned", Napi::BigInt::New(env, seen.path_mtu.learned));
+  path_mtu.Set("pathsLowered", seen.path_mtu.paths_lowered);
+  object.Set("pathMtu", path_mtu);
   return object;
 }
 

@@ -1,6 +1,7 @@
 // Turns a checked table into templates and lookup structures. Control thread; pure.
 #include "fwd/snapshot.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "fwd/decode.h"
@@ -31,6 +32,14 @@ void WriteIp(uint8_t* ip, const TableHeader& header, const PeerRecord& record,
   std::memcpy(ip + Ip::kDestination, record.underlay, Ip::kAddressBytes);
 }
 
+// The inner Ethernet header counts against the path, the outer one does not.
+uint16_t InnerMtuOf(const Peer& peer, const Format& format, uint32_t path_mtu) {
+  const uint32_t inner_ether =
+      format.encapsulation == Encapsulation::kVxlan ? net::kEthernetBytes : 0;
+  const uint32_t overhead = peer.outer_bytes - net::kEthernetBytes + inner_ether;
+  return static_cast<uint16_t>(path_mtu > overhead ? path_mtu - overhead : 0);
+}
+
 // The outer headers to one peer, right-aligned in `peer.outer`, with zeros where encap patches.
 template <typename Ip>
 void WriteTemplate(Peer& peer, const TableHeader& header, const PeerRecord& record,
@@ -53,11 +62,9 @@ void WriteTemplate(Peer& peer, const TableHeader& header, const PeerRecord& reco
     base::StoreBe32(udp + net::kUdpBytes, net::kVxlanFlags);
     base::StoreBe32(udp + net::kUdpBytes + net::kVxlanVni, format.vni << 8);
   }
-  // The inner Ethernet header counts against the path, the outer one does not.
-  const uint32_t inner_ether = vxlan_bytes != 0 ? net::kEthernetBytes : 0;
-  const uint32_t path_mtu = record.path_mtu != 0 ? record.path_mtu : format.underlay_mtu;
-  const uint32_t overhead = peer.outer_bytes - net::kEthernetBytes + inner_ether;
-  peer.inner_mtu = static_cast<uint16_t>(path_mtu > overhead ? path_mtu - overhead : 0);
+  peer.table_mtu =
+      InnerMtuOf(peer, format, record.path_mtu != 0 ? record.path_mtu : format.underlay_mtu);
+  peer.inner_mtu = peer.table_mtu;
 }
 
 }  // namespace
@@ -126,6 +133,15 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
                                    : made->FindInner6(underlay)) != kNoPeer;
   }
   return std::unique_ptr<const Snapshot>(std::move(made));
+}
+
+void Snapshot::LimitPath(uint32_t node, uint16_t path_mtu) const {
+  for (uint32_t i = 0; i < peers_.size(); ++i) {
+    if (nodes_[i] != node) continue;
+    const Peer& peer = peers_[i];
+    const uint16_t limited = std::min(peer.table_mtu, InnerMtuOf(peer, format_, path_mtu));
+    std::atomic_ref<uint16_t>(peer.inner_mtu).store(limited, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace fwd

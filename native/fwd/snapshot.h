@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -54,11 +55,18 @@ struct alignas(64) Peer {
   bool loops;           // Its public address lies inside the overlay.
   uint16_t ip_sum;  // One's complement sum of the IPv4 header template without length and checksum
                     // (not folded away).
-  uint16_t inner_mtu;  // Largest inner IP packet.
+  uint16_t table_mtu;  // Largest inner IP packet, as the table says.
   uint32_t id;
   uint8_t vtep_mac[6];
-  uint8_t reserved[6];
+  mutable uint16_t inner_mtu;  // The same as the path has shown; through InnerMtu() only.
+  uint8_t reserved[4];
   uint64_t pseudo_sum;  // Sum of the UDP pseudo header without length, for outer checksums.
+
+  // Largest inner IP packet that reaches the peer whole. The one thing that changes after building
+  // (Snapshot::LimitPath), hence atomic; a plain load on every machine we run on.
+  uint16_t InnerMtu() const {
+    return std::atomic_ref<uint16_t>(inner_mtu).load(std::memory_order_relaxed);
+  }
 };
 static_assert(sizeof(Peer) == 128);
 
@@ -103,6 +111,11 @@ class Snapshot {
   // Of a peer record: the first record with the same public address, which is also what the
   // FindUnderlay functions return. Kept apart from Peer, because decap needs nothing else of it.
   uint32_t NodeOf(uint32_t peer) const { return nodes_[peer]; }
+
+  // Control threads, under the lock of engine/path_mtu_listener.h, while workers read: the path to
+  // a node (NodeOf) carries outer IP packets of at most `path_mtu` bytes; it is as the table says.
+  void LimitPath(uint32_t node, uint16_t path_mtu) const;
+  void UnlimitPath(uint32_t node) const { LimitPath(node, 0xffff); }
 
   const uint8_t* vtep_mac() const { return vtep_mac_.data(); }
   uint64_t vtep_mac_key() const { return vtep_mac_key_; }

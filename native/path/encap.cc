@@ -185,15 +185,17 @@ class Lane {
       return punt_.Push(&packet);
     }
     packet.peer = work.peer;
-    const bool fits = work.wire_bytes <= peer.inner_mtu;
+    // Read once: it may change meanwhile, and pieces made for one MTU would not fit the other.
+    const uint16_t mtu = peer.InnerMtu();
+    const bool fits = work.wire_bytes <= mtu;
     if (!kVxlan || !fits) {
       if (!kVxlan && work.ttl <= 1)
         return AnswerOrDrop(packet, Answer::kTimeExceeded, 0, DropReason::kTtl);
       if (!fits && !ParseAgain(packet).may_fragment)
-        return AnswerOrDrop(packet, Answer::kTooBig, peer.inner_mtu, DropReason::kTooBig);
+        return AnswerOrDrop(packet, Answer::kTooBig, mtu, DropReason::kTooBig);
       if (!kVxlan) LowerTtl(packet.data, work.ttl);
     }
-    if (!fits || OuterIpBytes(packet, peer) > kIpBytesMax) return SendInPieces(packet, peer);
+    if (!fits || OuterIpBytes(packet, peer) > kIpBytesMax) return SendInPieces(packet, peer, mtu);
     PutOuter<kEncapsulation>(format_, peer, work.tos, work.hash, packet);
     forward_.Push(&packet);
   }
@@ -211,17 +213,17 @@ class Lane {
   }
 
   // A packet that its path or the outer length field has no room for.
-  void SendInPieces(Packet& packet, const Peer& peer) {
+  void SendInPieces(Packet& packet, const Peer& peer, uint16_t mtu) {
     const IpView view = ParseAgain(packet);
     const uint32_t wire = packet.super_packet() ? WireBytes(packet, view) : view.bytes;
-    Pieces pieces(*this, packet.peer);
+    Pieces pieces(*this, packet.peer, mtu);
     pkt::Outbox box(pieces);
-    if (wire <= peer.inner_mtu) {
+    if (wire <= mtu) {
       Split(&packet, SegmentsThatFit(packet, wire, peer), context_.frames, box, context_.counters);
     } else if (packet.super_packet()) {
       Segment(&packet, context_.frames, box, context_.counters);
     } else {
-      Fragment(&packet, view, peer.inner_mtu, context_.frames, box, context_.counters);
+      Fragment(&packet, view, mtu, context_.frames, box, context_.counters);
     }
     box.Flush();
   }
@@ -229,24 +231,25 @@ class Lane {
   // Pieces of a packet go on where it stood.
   class Pieces final : public pkt::Drain {
    public:
-    Pieces(Lane& lane, uint32_t peer) : lane_(lane), peer_(peer) {}
+    Pieces(Lane& lane, uint32_t peer, uint16_t mtu) : lane_(lane), peer_(peer), mtu_(mtu) {}
     void Take(pkt::Batch& batch) override {
-      for (Packet* piece : batch) lane_.SendPiece(*piece, peer_);
+      for (Packet* piece : batch) lane_.SendPiece(*piece, peer_, mtu_);
       batch.Clear();
     }
 
    private:
     Lane& lane_;
     uint32_t peer_;
+    uint16_t mtu_;
   };
 
-  void SendPiece(Packet& packet, uint32_t index) {
+  void SendPiece(Packet& packet, uint32_t index, uint16_t mtu) {
     const Peer& peer = table_.peers()[index];
     const IpView view = ParseAgain(packet);
     const uint32_t wire = packet.super_packet() ? WireBytes(packet, view) : view.bytes;
     packet.peer = index;
-    if (wire > peer.inner_mtu || OuterIpBytes(packet, peer) > kIpBytesMax)
-      return SendInPieces(packet, peer);
+    if (wire > mtu || OuterIpBytes(packet, peer) > kIpBytesMax)
+      return SendInPieces(packet, peer, mtu);
     PutOuter<kEncapsulation>(format_, peer, view.tos, HashFlow(packet.data + kIp, view), packet);
     forward_.Push(&packet);
   }

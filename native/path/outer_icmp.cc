@@ -11,6 +11,7 @@
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
+#include "net/vxlan.h"
 #include "path/parse.h"
 
 namespace path {
@@ -26,15 +27,27 @@ bool IsTooBig(const uint8_t* icmp) {
   }
 }
 
-// The quoted packet: cut off at any length, but whole up to its UDP ports.
+// Ours have no options, and DF set.
 template <typename Ip>
-bool QuotesUs(const fwd::Snapshot& table, const uint8_t* ip, uint32_t bytes) {
-  if (bytes < Ip::kHeaderBytes || ip[0] >> 4 != Ip::kFamily) return false;
-  const uint32_t header = Ip::HeaderBytes(ip);
-  if (header < Ip::kHeaderBytes || bytes < header + net::kUdpBytes) return false;
-  if (ip[Ip::kProtocol] != net::kProtocolUdp) return false;
+bool HasOurIpHeader(const uint8_t* ip) {
+  if constexpr (Ip::kFamily == 4) {
+    const uint16_t fragment = base::LoadBe16(ip + Ip::kFragment);
+    if (ip[0] != 0x45 || fragment != Ip::kDontFragment) return false;
+  }
+  return ip[0] >> 4 == Ip::kFamily && ip[Ip::kProtocol] == net::kProtocolUdp;
+}
+
+// The quoted packet: cut off at any length, but whole up to its UDP header (RFC 792).
+template <typename Ip>
+bool QuotesUs(const fwd::Snapshot& table, const uint8_t* ip, uint32_t bytes, uint32_t mtu) {
+  constexpr uint32_t header = Ip::kHeaderBytes;
+  if (bytes < header + net::kUdpBytes || !HasOurIpHeader<Ip>(ip)) return false;
+  if (Ip::TotalBytes(ip) <= mtu || Ip::TotalBytes(ip) > table.format().underlay_mtu) return false;
   const uint8_t* udp = ip + header;
-  if (base::LoadBe16(udp) < net::kEntropyPortMin) return false;
+  // A UDP socket has one source port, its own.
+  const bool vxlan = table.format().encapsulation == fwd::Encapsulation::kVxlan;
+  const uint16_t from = base::LoadBe16(udp);
+  if (vxlan ? from < net::kEntropyPortMin : from != table.format().port) return false;
   bool ours;
   uint32_t peer;
   if constexpr (Ip::kFamily == 4) {
@@ -48,11 +61,14 @@ bool QuotesUs(const fwd::Snapshot& table, const uint8_t* ip, uint32_t bytes) {
   // The port that this very peer is sent to, as its template says.
   const uint8_t* sent = table.peers()[peer].outer + fwd::kTemplateBytes -
                         table.peers()[peer].outer_bytes + net::kEthernetBytes + Ip::kHeaderBytes;
-  return std::memcmp(udp + net::kUdpDestination, sent + net::kUdpDestination, 2) == 0;
+  if (std::memcmp(udp + net::kUdpDestination, sent + net::kUdpDestination, 2) != 0) return false;
+  const uint32_t quoted = std::min(bytes - header - net::kUdpBytes, net::kVxlanBytes);
+  return !vxlan || std::memcmp(udp + net::kUdpBytes, sent + net::kUdpBytes, quoted) == 0;
 }
 
 template <typename Ip>
-std::optional<PathMtu> Read(const fwd::Snapshot& table, const uint8_t* ip, const IpView& view) {
+std::optional<fwd::PathMtu> Read(const fwd::Snapshot& table, const uint8_t* ip,
+                                 const IpView& view) {
   constexpr uint8_t kProtocol = Ip::kFamily == 4 ? net::kProtocolIcmp : net::kProtocolIcmpv6;
   constexpr uint32_t kLeast = Ip::kFamily == 4 ? 552 : 1280;
   if (view.fragment || view.l4 == 0 || view.protocol != kProtocol) return std::nullopt;
@@ -63,22 +79,21 @@ std::optional<PathMtu> Read(const fwd::Snapshot& table, const uint8_t* ip, const
   if (!IsTooBig<Ip>(icmp) || net::Fold(net::Sum(icmp, icmp_bytes, pseudo)) != 0xffff) {
     return std::nullopt;
   }
-  const uint8_t* quoted = icmp + net::kIcmpBytes;
-  if (!QuotesUs<Ip>(table, quoted, icmp_bytes - net::kIcmpBytes)) return std::nullopt;
   const uint32_t word = base::LoadBe32(icmp + net::kIcmpMtu);
   const uint32_t said = Ip::kFamily == 4 ? word & 0xffff : word;  // Zero: a router before RFC 1191.
-  if (said >= table.format().underlay_mtu) return std::nullopt;   // Nothing new.
-  PathMtu learned;
+  const uint8_t* quoted = icmp + net::kIcmpBytes;
+  if (!QuotesUs<Ip>(table, quoted, icmp_bytes - net::kIcmpBytes, said)) return std::nullopt;
+  fwd::PathMtu learned;
   learned.family = Ip::kFamily;
-  std::memcpy(learned.peer, quoted + Ip::kDestination, Ip::kAddressBytes);
+  std::memcpy(learned.peer.data(), quoted + Ip::kDestination, Ip::kAddressBytes);
   learned.mtu = static_cast<uint16_t>(std::max(said, kLeast));
   return learned;
 }
 
 }  // namespace
 
-std::optional<PathMtu> ReadOuterIcmp(const fwd::Snapshot& table, const uint8_t* frame,
-                                     uint32_t bytes) {
+std::optional<fwd::PathMtu> ReadOuterIcmp(const fwd::Snapshot& table, const uint8_t* frame,
+                                          uint32_t bytes) {
   constexpr uint32_t kIp = net::kEthernetBytes;
   IpView view;
   if (bytes < kIp) return std::nullopt;

@@ -66,6 +66,14 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   format.resolve_in_kernel = plane->ports_.resolves_next_hop;
   format.unfilled_checksums = plane->ports_.unfilled_checksums;
 
+  // Without it packets that outgrow a path are lost on the way as they are for any sender that
+  // hears no ICMP; everything else works.
+  if (auto listener = engine::PathMtuListener::Open(options.underlay_device); listener.ok()) {
+    plane->path_mtus_ = std::move(listener).value();
+  } else {
+    plane->path_mtus_missing_ = listener.error().op + ": " + listener.error().detail;
+  }
+
   engine::WorkerOptions worker;
   worker.busy_poll_us = options.busy_poll_us;
   if (steered) worker.heartbeat_ns = plane->FillSteeringState();
@@ -132,7 +140,11 @@ base::Status Plane::Apply(std::span<const uint8_t> table) {
   const uint64_t version = snapshot.value()->version();
   const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());
   if (steering_ != nullptr) steering_->Follow(*snapshot.value());
-  publisher_.Publish(std::move(snapshot).value());
+  if (path_mtus_ != nullptr) {
+    path_mtus_->Publish(publisher_, std::move(snapshot).value());
+  } else {
+    publisher_.Publish(std::move(snapshot).value());
+  }
   table_version_ = version;
   peers_ = peers;
   return attached_ ? base::Ok() : Attach();
@@ -167,6 +179,7 @@ Inspection Plane::Inspect() const {
   seen.table_version = table_version_;
   seen.peers = peers_;
   seen.steering = steering_ != nullptr ? steering_->method() : "none";
+  seen.path_mtu_listener = path_mtus_ != nullptr ? "on" : closed_ ? "closed" : path_mtus_missing_;
   if (closed_) return seen;
   seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(),
                         ports_.overlay_reason, ports_.overlay->statistics().rx_kernel_drops});
@@ -175,6 +188,7 @@ Inspection Plane::Inspect() const {
   seen.heartbeat_age_ms = static_cast<double>(base::MonotonicNs() - worker_->heartbeat_ns()) / 1e6;
   seen.frames_total = worker_->frames_total();
   seen.frames_free = worker_->frames_free();
+  if (path_mtus_ != nullptr) seen.path_mtu = path_mtus_->seen();
   return seen;
 }
 
@@ -224,6 +238,7 @@ void Plane::Close() {
     steering_->Release();
     Drain();
   }
+  path_mtus_.reset();
   if (worker_ != nullptr) worker_->Stop();
   if (steering_ != nullptr) steering_->Detach();
   ports_.overlay.reset();

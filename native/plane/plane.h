@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "capture/session.h"
 #include "engine/options.h"
+#include "engine/path_mtu_listener.h"
 #include "engine/worker.h"
 #include "fwd/publisher.h"
 #include "plane/choose_ports.h"
@@ -42,6 +43,8 @@ struct Inspection {
   double heartbeat_age_ms;
   uint64_t frames_total;
   uint64_t frames_free;
+  std::string path_mtu_listener;  // "on", or why not.
+  engine::PathMtuListener::Seen path_mtu;
 };
 
 class Plane {
@@ -85,6 +88,8 @@ class Plane {
   std::unique_ptr<steer::Steering> steering_;  // nullptr for the udp format.
   Ports ports_;
   fwd::Publisher publisher_{1};
+  std::unique_ptr<engine::PathMtuListener> path_mtus_;  // nullptr: why stands beside.
+  std::string path_mtus_missing_;
   std::unique_ptr<engine::Worker> worker_;
   bool attached_ = false;
   bool closed_ = false;

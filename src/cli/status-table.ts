@@ -55,6 +55,9 @@ function dataplaneRows(dataplane: DataplaneStatus, agent: AgentStatus | null): A
       "",
       `steering ${steering}, heartbeat ${heartbeatAgeMs.toFixed(0)} ms old, table ${tableVersion} with ${peers} peers, ${framesFree}/${framesTotal} frames free`,
     ]);
+    const { listener, pathsLowered } = inspection.pathMtu;
+    if (listener !== "on") rows.push(["", `paths smaller than the device's MTU are not noticed: ${listener}`]);
+    if (pathsLowered > 0) rows.push(["", `${pathsLowered} peers behind a path smaller than the device's MTU`]);
     for (const port of inspection.ports)
       rows.push(["", `${port.side} port ${port.kind}: ${port.description} (${port.reason})`]);
   }

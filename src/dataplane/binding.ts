@@ -55,6 +55,18 @@ export interface Inspection {
   readonly heartbeatAgeMs: number;
   readonly framesTotal: number;
   readonly framesFree: number;
+  readonly pathMtu: PathMtuReport;
+}
+
+/** What routers told us about the paths to our peers (docs/decisions/0090). */
+export interface PathMtuReport {
+  /** "on", or why nothing is heard. */
+  readonly listener: string;
+  /** Too-big messages that arrived, and those of them that were about our packets and believed. */
+  readonly heard: bigint;
+  readonly learned: bigint;
+  /** Peers whose path is known to be smaller now. */
+  readonly pathsLowered: number;
 }
 
 export interface NativeCaptureRequest {

@@ -122,4 +122,8 @@ export const inspectionSchema = z.object({
     .transform((age) => age ?? Number.POSITIVE_INFINITY),
   framesTotal: z.int(),
   framesFree: z.int(),
+  pathMtu: z
+    .object({ listener: z.string(), heard: unsigned, learned: unsigned, pathsLowered: z.int() })
+    // A data plane that an older version started.
+    .default({ listener: "not reported", heard: 0n, learned: 0n, pathsLowered: 0 }),
 });

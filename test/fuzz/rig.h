@@ -8,6 +8,7 @@
 #include "net/ipv4.h"
 #include "path/decap.h"
 #include "path/encap.h"
+#include "port/vnet_header.h"
 #include "table_builder.h"
 
 namespace fuzz {
@@ -50,8 +51,29 @@ struct Count final : pkt::Drain {
   }
 };
 
+// Writes the offload header of each packet, as a TAP that takes everything does.
+struct Described final : pkt::Drain {
+  uint64_t segments = 0;
+  pkt::Outbox box{*this};
+  void Take(pkt::Batch& batch) override {
+    for (pkt::Packet* packet : batch) {
+      RS_ASSERT(packet->headroom() >= port::kVnetTunnelBytes);
+      uint8_t* header = packet->data - port::kVnetTunnelBytes;
+      port::WriteVnetHeader(*packet, header, port::kVnetTunnelBytes);
+      const uint32_t starts = base::Load<uint16_t>(header + 6);
+      RS_ASSERT(starts <= packet->len && base::Load<uint16_t>(header + 2) <= packet->len);
+      segments += packet->segments;
+    }
+    pkt::GiveAll(batch);
+  }
+};
+
 struct Rig {
+  // Short paths, so that a short input can be too long for them.
+  static constexpr uint16_t kUnderlayMtu = 300;
+
   std::unique_ptr<const fwd::Snapshot> tables[2];  // VXLAN, udp.
+  std::unique_ptr<const fwd::Snapshot> ordinary;   // VXLAN over an MTU of 1500.
   std::unique_ptr<pkt::FramePool> pool =
       std::move(pkt::FramePool::Create(96, 65536 + 4096)).value();
   path::ReplyLimiter replies;
@@ -67,6 +89,8 @@ struct Rig {
       table.peers[3].prefix_length = 48;  // A second length, so that the search has two steps.
       fwd::Format format;
       format.encapsulation = udp ? fwd::Encapsulation::kUdp : fwd::Encapsulation::kVxlan;
+      if (!udp) ordinary = table.Build(format);
+      format.underlay_mtu = kUnderlayMtu;
       tables[udp] = table.Build(format);
     }
   }

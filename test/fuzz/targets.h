@@ -2,11 +2,16 @@
 // run the same code. Each takes any bytes; a broken promise is an assertion or a sanitizer report.
 #pragma once
 
+#include <linux/rtnetlink.h>
+
 #include "fwd/decode.h"
+#include "netlink/objects.h"
 #include "path/coalesce.h"
 #include "path/outer_icmp.h"
 #include "path/parse.h"
 #include "path/segment.h"
+#include "port/pcap_format.h"
+#include "port/vnet_header.h"
 #include "rig.h"
 
 namespace fuzz {
@@ -78,8 +83,7 @@ inline void Coalesce(const uint8_t* data, size_t size) {
 }
 
 inline void OuterIcmp(const uint8_t* data, size_t size) {
-  const auto learned =
-      path::ReadOuterIcmp(*Rig::Get().tables[0], data, static_cast<uint32_t>(size));
+  const auto learned = path::ReadOuterIcmp(*Rig::Get().ordinary, data, static_cast<uint32_t>(size));
   if (learned) RS_ASSERT(learned->mtu >= 552 && learned->mtu < 1500);
 }
 
@@ -103,12 +107,61 @@ inline void Table(const uint8_t* data, size_t size) {
             sound(table.FindUnderlay6(address)));
 }
 
+// What a TAP hands over: an offload header and a frame, through encapsulation and out again.
+inline void VnetHeader(const uint8_t* data, size_t size) {
+  Rig& rig = Rig::Get();
+  Input input(data, size);
+  pkt::LaneCounters counters;
+  Described forward;
+  Count reply, punt;
+  const bool udp = (input.Byte() & 1) != 0;
+  uint8_t header[port::kVnetTunnelBytes] = {};
+  input.Rest(header, port::kVnetBytes);
+  pkt::Packet* packet = rig.pool->Take();
+  packet->len = static_cast<uint32_t>(input.Rest(packet->data, 65536));
+  if (!port::ReadVnetHeader(header, port::kVnetBytes, packet)) return pkt::Give(packet);
+  pkt::Batch batch;
+  batch.Push(packet);
+  path::Encap(rig.Context(udp, counters), batch, forward.box, reply.box, punt.box);
+  forward.box.Flush();
+  reply.box.Flush();
+  punt.box.Flush();
+  rig.CheckLaws(counters, forward.segments);
+}
+
+inline void Pcap(const uint8_t* data, size_t size) {
+  const std::span<const uint8_t> file(data, size);
+  const base::Status status = port::PcapReader::Check(file);
+  if (!status.ok()) {
+    RS_ASSERT(!status.error().detail.empty());
+    return;
+  }
+  port::PcapReader reader(file);
+  size_t bytes = 0;
+  uint32_t sum = 0;
+  for (auto frame = reader.Next(); !frame.empty(); frame = reader.Next()) {
+    bytes += frame.size();
+    for (const uint8_t byte : frame) sum += byte;
+  }
+  RS_ASSERT(bytes < size && sum <= 255 * bytes);
+}
+
+// A message's type and the body behind its header, as the kernel would send it.
+inline void Netlink(const uint8_t* data, size_t size) {
+  Input input(data, size);
+  const uint16_t type = RTM_NEWLINK + input.Byte() % 24;
+  std::vector<uint8_t> body(input.size());  // Its own allocation: one byte too far is seen.
+  input.Rest(body.data(), body.size());
+  (void)netlink::Decode(type, body);
+}
+
 struct Target {
   const char* name;
   void (*run)(const uint8_t* data, size_t size);
 };
-inline constexpr Target kTargets[] = {{"coalesce", Coalesce}, {"decap", Decap},
-                                      {"encap", Encap},       {"outer_icmp", OuterIcmp},
-                                      {"segment", Segment},   {"table", Table}};
+inline constexpr Target kTargets[] = {
+    {"coalesce", Coalesce}, {"decap", Decap},          {"encap", Encap},
+    {"netlink", Netlink},   {"outer_icmp", OuterIcmp}, {"pcap", Pcap},
+    {"segment", Segment},   {"table", Table},          {"vnet_header", VnetHeader}};
 
 }  // namespace fuzz

@@ -62,7 +62,7 @@ struct Node {
   pkt::Packet* Packet(const Bytes& frame) {
     pkt::Packet* packet = pool->Take();
     RS_ASSERT(packet != nullptr && frame.size() <= packet->tailroom());
-    std::memcpy(packet->data, frame.data(), frame.size());
+    if (!frame.empty()) std::memcpy(packet->data, frame.data(), frame.size());
     packet->len = static_cast<uint32_t>(frame.size());
     return packet;
   }

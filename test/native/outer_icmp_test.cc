@@ -12,6 +12,7 @@ class OuterIcmp : public ::testing::TestWithParam<int> {
  protected:
   OuterIcmp() : node_(Table(), {}) {}
   int family() const { return GetParam(); }
+  size_t header() const { return family() == 4 ? 20 : 40; }
   TableBuilder Table() const {
     TableBuilder table(1);
     table.AddPeer(2, 4, family());
@@ -22,7 +23,10 @@ class OuterIcmp : public ::testing::TestWithParam<int> {
     uint8_t type, code;
     uint32_t mtu = 1400, source_port = 50000, port = 8472;
     uint8_t quoted_protocol = 17;
-    size_t quoted_bytes = 28 + 20;
+    size_t quoted_bytes = 0;  // Of the offending packet; 0: its headers and some payload.
+    size_t inner_bytes = 1400;
+    uint16_t fragment = 0x4000;
+    uint32_t vni = 1;
     bool right = true;
   };
   Message Good() const {
@@ -37,10 +41,12 @@ class OuterIcmp : public ::testing::TestWithParam<int> {
   Bytes Frame(const Message& message) const {
     Bytes icmp = {message.type, message.code, 0, 0};
     Put32(icmp, message.mtu);
-    const Bytes quoted = IpPacket({message.quoted_from, message.quoted_to, message.quoted_protocol},
-                                  Udp(message.quoted_from, message.quoted_to, message.source_port,
-                                      message.port, Pattern(1400)));
-    Put(icmp, Cut(quoted, 0, message.quoted_bytes));
+    Ip ip{message.quoted_from, message.quoted_to, message.quoted_protocol};
+    ip.fragment = message.fragment;
+    const Bytes quoted =
+        IpPacket(ip, Udp(message.quoted_from, message.quoted_to, message.source_port, message.port,
+                         Vxlan(message.vni, Pattern(message.inner_bytes))));
+    Put(icmp, Cut(quoted, 0, message.quoted_bytes != 0 ? message.quoted_bytes : header() + 40));
     const uint8_t protocol = family() == 4 ? 1 : 58;
     const uint32_t pseudo =
         family() == 4 ? 0
@@ -50,7 +56,7 @@ class OuterIcmp : public ::testing::TestWithParam<int> {
     return Ethernet(NicMac(1), NicMac(9), EtherType(message.to),
                     IpPacket({message.from, message.to, protocol}, icmp));
   }
-  std::optional<path::PathMtu> Read(const Message& message) const {
+  std::optional<fwd::PathMtu> Read(const Message& message) const {
     const Bytes frame = Frame(message);
     return path::ReadOuterIcmp(*node_.table, frame.data(), static_cast<uint32_t>(frame.size()));
   }
@@ -63,7 +69,13 @@ TEST_P(OuterIcmp, TeachesThePeerAndTheMtu) {
   EXPECT_EQ(learned->mtu, 1400);
   EXPECT_EQ(learned->family, family());
   const Bytes peer = Underlay(2, family()).bytes;
-  EXPECT_EQ(std::memcmp(learned->peer, peer.data(), peer.size()), 0);
+  EXPECT_EQ(std::memcmp(learned->peer.data(), peer.data(), peer.size()), 0);
+}
+
+TEST_P(OuterIcmp, TheEightBytesThatEveryRouterQuotesAreEnough) {
+  Message message = Good();
+  message.quoted_bytes = header() + 8;
+  EXPECT_TRUE(Read(message).has_value());
 }
 
 TEST_P(OuterIcmp, NeverBelowTheLeastOfTheFamilyAndNeverUpwards) {
@@ -93,7 +105,11 @@ TEST_P(OuterIcmp, ForgeriesAndForeignMessagesTeachNothing) {
   refused([](Message& m) { m.quoted_protocol = 6; });
   refused([&](Message& m) { m.quoted_from = Underlay(3, family()); });
   refused([&](Message& m) { m.quoted_to = Underlay(3, family()); });
-  refused([&](Message& m) { m.quoted_bytes = (family() == 4 ? 20 : 40) + 7; });
+  refused([&](Message& m) { m.quoted_bytes = header() + 7; });
+  refused([](Message& m) { m.vni = 2; });
+  refused([](Message& m) { m.inner_bytes = 1340; });  // Would have passed.
+  refused([](Message& m) { m.inner_bytes = 1500; });  // We never send that much.
+  if (family() == 4) refused([](Message& m) { m.fragment = 0; });
 }
 
 TEST_P(OuterIcmp, EveryLengthUpToTheWholeFrameIsReadSafely) {

@@ -63,6 +63,7 @@ export class FakeNative implements NativeDataplane {
       heartbeatAgeMs: 1,
       framesTotal: 64,
       framesFree: 64,
+      pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 },
     };
   }
 

@@ -32,12 +32,23 @@ export class HandDrivenPlane {
     this.client = client;
   }
 
+  /** On a node of a lab of kernel peers, with all other nodes in its table. */
   static async start(plan: LabPlan, node: LabNode, choice: PortChoice): Promise<HandDrivenPlane> {
     const runner = new Runner();
     await finishFramesOnCable(runner, plan, node, choice.underlayPort === "xdp");
-    const socket = planeSocket(node);
+    const place = { namespace: node.namespace, socket: planeSocket(node) };
+    return HandDrivenPlane.open(place, openOptions(choice), await peerTable(runner, plan, node));
+  }
+
+  /** Anywhere: a process in the namespace, opened with these options, given this table. */
+  static async open(
+    place: { readonly namespace: string; readonly socket: string },
+    options: OpenOptions,
+    table: Uint8Array,
+  ): Promise<HandDrivenPlane> {
+    const { namespace, socket } = place;
     mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
-    const argv = ["netns", "exec", node.namespace, process.execPath, RIPSTOP, "dataplane", "--socket", socket];
+    const argv = ["netns", "exec", namespace, process.execPath, RIPSTOP, "dataplane", "--socket", socket];
     const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {
@@ -50,8 +61,8 @@ export class HandDrivenPlane {
     const client = await waitFor("the data-plane process", connect, { timeoutMs: 10_000 });
     try {
       await client.hello("control");
-      await client.open(openOptions(choice));
-      await client.apply(await peerTable(runner, plan, node));
+      await client.open(options);
+      await client.apply(table);
     } catch (error) {
       client.disconnect();
       child.kill("SIGKILL");
@@ -67,7 +78,7 @@ export class HandDrivenPlane {
   }
 }
 
-function openOptions(choice: PortChoice): OpenOptions {
+export function openOptions(choice: PortChoice): OpenOptions {
   return {
     encapsulation: "vxlan",
     vni: 1,

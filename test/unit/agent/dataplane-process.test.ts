@@ -17,7 +17,7 @@ import { openOptions } from "../../support/fake-binding.js";
 const RIPSTOP = fileURLToPath(new URL("../../../../bin/ripstop", import.meta.url));
 const ADDON = `
 const native = { apply: () => null, readCounters: () => {}, close: () => {},
-  inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0 }) };
+  inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0, pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 } }) };
 module.exports = { borderVersion: 3, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
 `;
 
