@@ -96,7 +96,7 @@ void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t no
 }
 
 void CoalesceDrain::Take(pkt::Batch& batch) {
-  path::Coalesce(batch, big_, out_, counters_, true);
+  path::Coalesce(batch, big_, out_, counters_, udp_);
   out_.Flush();
 }
 
@@ -106,7 +106,7 @@ DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& 
       segments_(segments),
       tap_(tap),
       deliver_drain_(overlay, segments, counters_, false, tap, Point::kOverlay),
-      coalesce_drain_(deliver_drain_, big, counters_),
+      coalesce_drain_(deliver_drain_, big, counters_, overlay.capabilities().udp_super_packets),
       deliver_(MustCoalesce(underlay, overlay) ? static_cast<pkt::Drain&>(coalesce_drain_)
                                                : deliver_drain_) {}
 

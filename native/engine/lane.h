@@ -44,13 +44,15 @@ class EncapLane {
 // Between decap and the overlay port: neighbouring segments of one flow leave as one super-packet.
 class CoalesceDrain final : public pkt::Drain {
  public:
-  CoalesceDrain(pkt::Drain& next, pkt::FramePool& big, pkt::LaneCounters& counters)
-      : big_(big), counters_(counters), out_(next) {}
+  // `udp`: the next port takes UDP super-packets too.
+  CoalesceDrain(pkt::Drain& next, pkt::FramePool& big, pkt::LaneCounters& counters, bool udp)
+      : big_(big), counters_(counters), udp_(udp), out_(next) {}
   void Take(pkt::Batch& batch) override;
 
  private:
   pkt::FramePool& big_;
   pkt::LaneCounters& counters_;
+  bool udp_;
   pkt::Outbox out_;
 };
 

@@ -12,13 +12,14 @@ PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounte
       tap_(tap),
       point_(point),
       received_(received),
-      takes_everything_(can_.super_packets && can_.tunnel_super_packets && can_.partial_checksum &&
-                        can_.tunnel_partial_checksum),
+      takes_everything_(can_.super_packets && can_.udp_super_packets && can_.tunnel_super_packets &&
+                        can_.partial_checksum && can_.tunnel_partial_checksum),
       transmit_(port, counters) {}
 
 bool PortDrain::MustSegment(const pkt::Packet& packet) const {
   if (!packet.super_packet()) return false;
-  return packet.inner_offset != 0 ? !can_.tunnel_super_packets : !can_.super_packets;
+  if (packet.inner_offset != 0) return !can_.tunnel_super_packets;
+  return packet.gso == pkt::Gso::kUdp ? !can_.udp_super_packets : !can_.super_packets;
 }
 
 bool PortDrain::MustFillChecksum(const pkt::Packet& packet) const {

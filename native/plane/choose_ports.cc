@@ -55,6 +55,7 @@ base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& opti
   tap.mtu = mtu;
   tap.tunnel_gso = tunnel && !options.Disabled("tunnel-gso");
   tap.super_packets = !options.Disabled("super-packets");
+  tap.udp_super_packets = !options.Disabled("udp-super-packets");
   tap.name = TapName(prefix, options, "");
   auto opened = port::TapPort::Open(tap);
   if (opened.ok() || opened.error().os_error != EBUSY) return opened;
@@ -92,6 +93,7 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   xdp.device = options.underlay_device;
   xdp.program_fd = steering.xdp_program();
   xdp.xskmap_fd = steering.xsks_map();
+  xdp.busy_poll = options.busy_poll_us != 0;
   if (options.Disabled("xdp-native")) {
     xdp.mode = port::XdpMode::kGeneric;
   } else if (options.Disabled("xdp-zerocopy")) {
@@ -191,6 +193,7 @@ base::Status OpenUdpPorts(const engine::Options& options, const Devices& devices
   tun.name = options.overlay_device;
   tun.mtu = devices.overlay_mtu;
   tun.super_packets = !options.Disabled("super-packets");
+  tun.udp_super_packets = !options.Disabled("udp-super-packets");
   auto overlay = port::TunPort::Open(tun);
   if (!overlay.ok()) return overlay.error();
   ports->overlay = std::move(overlay).value();

@@ -16,6 +16,7 @@ base::Result<std::unique_ptr<TapPort>> TapPort::Open(const TapOptions& options) 
   device.mtu = options.mtu;
   device.tunnel_gso = options.tunnel_gso;
   device.super_packets = options.super_packets;
+  device.udp_super_packets = options.udp_super_packets;
   device.queue_packets = options.queue_packets;
   auto made = MakeTunDevice(device);
   if (!made.ok()) return made.error();

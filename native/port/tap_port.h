@@ -22,6 +22,7 @@ struct TapOptions {
   // Ask for UDP tunnel GSO; capabilities() tells whether the kernel had it.
   bool tunnel_gso = false;
   bool super_packets = true;
+  bool udp_super_packets = true;  // UDP ones among them, where the kernel has them (6.2).
   uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
 };

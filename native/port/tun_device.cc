@@ -64,12 +64,14 @@ base::Status Negotiate(const TunDeviceOptions& options, TunDevice& device) {
   for (const Offload& step : ladder) {
     if (step.tunnel && !options.tunnel_gso) continue;
     if (step.flags != 0 && !options.super_packets) continue;
+    if ((step.flags & uso) != 0 && !options.udp_super_packets) continue;
     int header = static_cast<int>(step.tunnel ? kVnetTunnelBytes : kVnetBytes);
     if (ioctl(device.fd.get(), TUNSETVNETHDRSZ, &header) != 0) continue;
     if (ioctl(device.fd.get(), TUNSETOFFLOAD, step.flags) != 0) continue;
     device.header_bytes = static_cast<uint32_t>(header);
     device.words = step.words;
     device.capabilities.super_packets = true;
+    device.capabilities.udp_super_packets = (step.flags & uso) != 0;
     device.capabilities.partial_checksum = true;
     device.capabilities.tunnel_super_packets = step.tunnel;
     device.capabilities.tunnel_partial_checksum = true;

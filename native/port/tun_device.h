@@ -23,6 +23,7 @@ struct TunDeviceOptions {
   uint32_t mtu = 1500;
   bool tunnel_gso = false;  // Ask for UDP tunnel GSO.
   bool super_packets = true;
+  bool udp_super_packets = true;
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
 };
 

@@ -31,6 +31,7 @@ base::Result<std::unique_ptr<TunPort>> TunPort::Open(const TunOptions& options) 
   device.ipv6 = options.ipv6;
   device.mtu = options.mtu;
   device.super_packets = options.super_packets;
+  device.udp_super_packets = options.udp_super_packets;
   device.queue_packets = options.queue_packets;
   auto made = MakeTunDevice(device);
   if (!made.ok()) return made.error();

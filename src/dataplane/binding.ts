@@ -18,7 +18,7 @@ export interface OpenOptions {
   readonly underlayDevice: string;
   readonly overlayPort: "auto" | PortKind;
   readonly underlayPort: "auto" | PortKind;
-  /** Forces features off, for tests and for kernels that lie: "tunnel-gso", "tcx", "xdp-native", "xdp-zerocopy", ... */
+  /** Forces features off, for tests and for kernels that lie: "tunnel-gso", "udp-super-packets", "tcx", "xdp-native", ... */
   readonly disable: readonly string[];
   readonly checksumV4: boolean;
   readonly workers: number;

@@ -30,6 +30,7 @@ const ATTEMPTS = 3;
 const choices: ReadonlyArray<readonly [name: string, choice: PortChoice]> = [
   ["a TAP with tunnel GSO", { underlayPort: "tap", disable: [] }],
   ["a TAP without tunnel GSO", { underlayPort: "tap", disable: ["tunnel-gso"] }],
+  ["a TAP as before Linux 6.2", { underlayPort: "tap", disable: ["tunnel-gso", "udp-super-packets"] }],
   ["an AF_XDP port", { underlayPort: "xdp", disable: [] }],
   ["an AF_PACKET port", { underlayPort: "packet", disable: [] }],
   ["tc filters instead of tcx links", { underlayPort: "tap", disable: ["tcx"] }],

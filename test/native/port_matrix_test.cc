@@ -1,0 +1,205 @@
+// Every kind of port on either side with every kind on the other: a worker of ours between a kernel
+// stack and a kernel VXLAN peer, bulk TCP and small UDP both ways, every byte compared, every
+// packet accounted for.
+//   stack - overlay port - worker - underlay port - cable - kernel VXLAN - stack
+#include "engine/worker.h"
+#include "port/memory_port.h"
+#include "port/packet_port.h"
+#include "port/pcap_port.h"
+#include "port/tap_port.h"
+#include "port/udp_port.h"
+#include "port/xdp_port.h"
+#include "port_bench.h"
+#include "steer/steering.h"
+#include "table_builder.h"
+
+namespace {
+
+using port_bench::Bench;
+using testing_node::TableBuilder;
+
+constexpr uint64_t kBulk = 4 << 20;
+constexpr uint32_t kSmall = 1000;
+
+struct Combination {
+  const char* overlay;
+  const char* underlay;
+};
+
+class PortMatrix : public ::testing::TestWithParam<Combination> {
+ protected:
+  void SetUp() override {
+    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
+      GTEST_SKIP() << missing;
+    bench_.emplace();
+    ASSERT_TRUE(bench_->ready());
+    ASSERT_NO_FATAL_FAILURE(OpenUnderlay(GetParam().underlay));
+    ASSERT_NO_FATAL_FAILURE(OpenOverlay(GetParam().overlay));
+    fwd::Format format;
+    format.unfilled_checksums = unfilled_;
+    TableBuilder table(1);
+    table.AddPeer(2, 4, 4);
+    publisher_.Publish(table.Build(format));
+    auto made = engine::Worker::Create({}, *overlay_, *underlay_, publisher_);
+    ASSERT_TRUE(made.ok()) << made.error().detail;
+    worker_ = std::move(made).value();
+    worker_->Start();
+  }
+  void TearDown() override {
+    if (worker_ != nullptr) worker_->Stop();
+    pumps_.clear();
+  }
+
+  template <typename Port>
+  std::unique_ptr<port::Port> Opened(base::Result<std::unique_ptr<Port>> opened) {
+    EXPECT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
+    if (!opened.ok()) return nullptr;
+    return std::move(opened).value();
+  }
+  std::unique_ptr<port::Port> OpenPacket(const char* device, bool encapsulated) {
+    port::PacketOptions options;
+    options.device = device;
+    if (encapsulated) options.match = port::EncapsulatedMatch{8472, true, 1};
+    return Opened(port::PacketPort::Open(options));
+  }
+  std::unique_ptr<port::Port> OpenTap(const char* device, uint32_t mtu) {
+    port::TapOptions options;
+    options.name = device;
+    options.mtu = mtu;
+    options.tunnel_gso = true;
+    return Opened(port::TapPort::Open(options));
+  }
+  std::unique_ptr<port::Port> OpenXdp() {
+    auto loaded = steer::Steering::Load();
+    EXPECT_TRUE(loaded.ok());
+    steering_ = std::move(loaded).value();
+    rs_steer_state& state = steering_->state();
+    state.encapsulation = RS_ENCAPSULATION_VXLAN;
+    state.vni = 1;
+    state.udp_port_be = htons(8472);
+    state.local_families = RS_LOCAL_IP4;
+    state.local_ip4_be = port_bench::At("192.0.2.2", 0).sin_addr.s_addr;
+    state.workers = 1;
+    state.stale_ns = ~uint64_t{0} >> 1;
+    // What XDP takes off the cable has to be finished there.
+    EXPECT_TRUE(bench_->FinishFramesThere());
+    port::XdpOptions options;
+    options.device = "ua";
+    options.program_fd = steering_->xdp_program();
+    options.xskmap_fd = steering_->xsks_map();
+    unfilled_ = true;
+    return Opened(port::XdpPort::Open(options));
+  }
+  // One end for the worker; behind the other a pump to a packet socket.
+  std::unique_ptr<port::Port> OpenMemory(std::unique_ptr<port::Port> behind, bool super_packets) {
+    port::MemoryOptions options;
+    options.frame_bytes = 34 * 2048;  // The kernel's super-packets arrive whole on either side.
+    options.capabilities.super_packets = super_packets;
+    options.capabilities.partial_checksum = super_packets;
+    auto pair = port::MemoryPort::OpenPair(options);
+    EXPECT_TRUE(pair.ok());
+    pumped_.push_back(std::move(behind));
+    pumped_.push_back(std::move(pair->second));
+    pumps_.push_back(
+        std::make_unique<port_bench::Pump>(*pumped_.rbegin()[0], *pumped_.rbegin()[1]));
+    return std::move(pair->first);
+  }
+
+  void OpenUnderlay(const std::string& kind) {
+    // Behind a bridge the address is the TAP's, not the cable's.
+    const std::string mac = kind == "tap" ? "06:00:00:00:00:0f" : port_bench::kHereMac;
+    ASSERT_TRUE(bench_->Here("link set ua address " + mac));
+    ASSERT_TRUE(bench_->Here("link set ua up"));
+    if (kind == "tap") {
+      underlay_ = OpenTap("rsu", 1500);
+      ASSERT_TRUE(
+          bench_->Here("link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0"));
+      ASSERT_TRUE(bench_->Here("link set ua master br0") &&
+                  bench_->Here("link set rsu master br0") && bench_->Here("link set br0 up"));
+      ASSERT_TRUE(Bench::Shell(std::string("bridge fdb add ") + port_bench::kHereMac +
+                               " dev rsu master static"));
+    } else if (kind == "packet") {
+      underlay_ = OpenPacket("ua", true);
+    } else if (kind == "xdp") {
+      underlay_ = OpenXdp();
+    } else if (kind == "udp") {
+      ASSERT_TRUE(
+          bench_->Here("address add 192.0.2.2/24 dev ua") &&
+          bench_->Here("neighbor add 192.0.2.3 lladdr 06:00:00:00:00:02 dev ua nud permanent"));
+      port::UdpOptions options;
+      options.local4 = port::UdpAddress::Ip4(port_bench::At("192.0.2.2", 0).sin_addr.s_addr);
+      options.port = 8472;
+      options.device = "ua";
+      underlay_ = Opened(port::UdpPort::Open(options));
+    } else {
+      underlay_ = OpenMemory(OpenPacket("ua", true), false);
+    }
+    ASSERT_NE(underlay_, nullptr);
+  }
+
+  void OpenOverlay(const std::string& kind) {
+    if (kind == "tap") {
+      overlay_ = OpenTap("rso", 1450);
+      ASSERT_TRUE(bench_->AddPod("rso"));
+    } else {
+      ASSERT_TRUE(bench_->Here("link add oa type veth peer name ob") &&
+                  bench_->Here("link set ob up"));
+      ASSERT_TRUE(bench_->AddPod("oa"));
+      overlay_ = OpenPacket("ob", false);
+      if (kind == "memory") overlay_ = OpenMemory(std::move(overlay_), true);
+    }
+    ASSERT_NE(overlay_, nullptr);
+  }
+
+  static uint64_t Ended(const pkt::LaneCounters& lane) {
+    uint64_t ended = lane.tx_packets.Read() + lane.punts.Read() + lane.replies.Read();
+    for (const pkt::Counter& drop : lane.drops) ended += drop.Read();
+    return ended;
+  }
+  static std::string Drops(const pkt::LaneCounters& lane) {
+    std::string text;
+    for (uint32_t why = 0; why < pkt::kDropReasons; ++why) {
+      if (const uint64_t n = lane.drops[why].Read(); n != 0)
+        text += std::string(pkt::kDropReasonTexts[why].label) + " " + std::to_string(n) + " ";
+    }
+    return text;
+  }
+
+  std::optional<Bench> bench_;
+  std::unique_ptr<steer::Steering> steering_;
+  fwd::Publisher publisher_{1};
+  std::vector<std::unique_ptr<port::Port>> pumped_;
+  std::vector<std::unique_ptr<port_bench::Pump>> pumps_;
+  std::unique_ptr<port::Port> overlay_, underlay_;
+  std::unique_ptr<engine::Worker> worker_;
+  bool unfilled_ = false;
+};
+
+TEST_P(PortMatrix, CarriesBulkTcpAndSmallUdpBothWays) {
+  EXPECT_EQ(port_bench::SmallUdp(*bench_, true, kSmall), kSmall);
+  EXPECT_EQ(port_bench::SmallUdp(*bench_, false, kSmall), kSmall);
+  EXPECT_EQ(port_bench::TcpBulk(*bench_, true, kBulk), kBulk);
+  EXPECT_EQ(port_bench::TcpBulk(*bench_, false, kBulk), kBulk);
+  worker_->Stop();
+  const pkt::LaneCounters& out = worker_->encap().counters();
+  const pkt::LaneCounters& in = worker_->decap().counters();
+  EXPECT_EQ(out.rx_packets.Read(), Ended(out)) << Drops(out);
+  EXPECT_EQ(in.rx_packets.Read(), Ended(in)) << Drops(in);
+  EXPECT_GE(out.tx_packets.Read(), kSmall + kBulk / 1410) << Drops(out);
+  EXPECT_GE(in.tx_packets.Read(), kSmall + kBulk / 1410) << Drops(in);
+  EXPECT_EQ(worker_->frames_free(), worker_->frames_total());
+}
+
+std::vector<Combination> All() {
+  std::vector<Combination> all;
+  for (const char* overlay : {"tap", "packet", "memory"}) {
+    for (const char* underlay : {"tap", "xdp", "packet", "udp", "memory"})
+      all.push_back({overlay, underlay});
+  }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Ports, PortMatrix, ::testing::ValuesIn(All()), [](const auto& info) {
+  return std::string(info.param.overlay) + "_over_" + info.param.underlay;
+});
+
+}  // namespace
