@@ -17,7 +17,7 @@ namespace port {
 // What Transmit accepts; the lane segments packets and fills checksums before a port that cannot
 // take them.
 struct Capabilities {
-  bool super_packets = false;  // Plain TCP super-packets (gso != kNone, inner_offset == 0).
+  bool super_packets = false;         // Plain TCP super-packets (gso != kNone, inner_offset == 0).
   bool udp_super_packets = false;     // UDP ones among them; devices take them since Linux 6.2.
   bool tunnel_super_packets = false;  // Encapsulated ones (inner_offset != 0), segmented after us.
   bool partial_checksum = false;      // Checksum::kPartial on plain packets.

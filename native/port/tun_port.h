@@ -21,7 +21,7 @@ struct TunOptions {
   bool ipv6 = false;  // The overlay carries IPv6: the device gets addresses.
   bool super_packets = true;
   bool udp_super_packets = true;  // UDP ones among them, where the kernel has them (6.2).
-  uint32_t frames = 256;  // Super-packet frames (68 KiB each, touched only when used).
+  uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
   uint32_t queue_packets = 4096;
 };
 
