@@ -239,7 +239,11 @@ TEST_P(KernelVxlan, GivesTheSameVerdictAndTheSameBytesAsWeDo) {
       const Bytes got = BytesOf(*node.forward.packets[0]);
       // We cut off what stands behind the inner IP packet; the kernel's IP layer does that later.
       ASSERT_LE(got.size(), kernel->size());
-      ASSERT_EQ(Hex(got), Hex(Cut(*kernel, 0, got.size()))) << "frame " << i << ": " << Hex(frame);
+      Bytes theirs = Cut(*kernel, 0, got.size());
+      // Correcting a sum for an ECN mark can give either of one's complement's zeros; ours is the
+      // one that summing anew gives.
+      if (got[12] == 0x08 && Get16(theirs, 24) == 0xffff) Set16(theirs, 24, 0);
+      ASSERT_EQ(Hex(got), Hex(theirs)) << "frame " << i << ": " << Hex(frame);
       ++both;
     } else if (ours) {
       // Steering leaves headers with options to the kernel, so this is not ours to judge.
