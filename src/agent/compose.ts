@@ -1,7 +1,6 @@
 // Builds the real parts of an agent, runs it, and takes everything down again in reverse: log, run directory and lock, addon,
 // netlink, store, health server. The only file that knows which classes stand behind the interfaces.
 import type { Server, Socket } from "node:net";
-import { fileURLToPath } from "node:url";
 import { makeBackend } from "../backend/catalog.js";
 import type { AgentOptions } from "../config/options.js";
 import { serviceManager } from "../config/service-manager.js";
@@ -15,15 +14,14 @@ import { Teardown } from "../lib/teardown.js";
 import { createLogger, type Level, levelOfVerbosity, type Logger, type RootLogger } from "../observe/logger.js";
 import type { Store } from "../store/store.js";
 import { Agent } from "./agent.js";
-import { dataplaneLauncher } from "./dataplane-process.js";
 import { serveHealth } from "./health-pages.js";
+import { ownLauncher } from "./own-launcher.js";
+import { hostedLauncher } from "./launch-host.js";
 import { KERNEL_CAPABILITIES, requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import { lockSocket, prepareRunDirectory, type RunPaths } from "./run-dir.js";
 import { keepServiceManagerInformed } from "./service-notifier.js";
 import { StatusBoard } from "./status-board.js";
 import { Wedge } from "./wedge.js";
-
-const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 
 export interface AgentProcess {
   readonly options: AgentOptions;
@@ -58,11 +56,10 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
     const binding = loadNative({ path: nativePath });
     const host = new NetlinkHost(Netlink.open({ binding: binding.netlink }));
     down.add(() => host.close());
-    const launch = dataplaneLauncher({
-      command: [process.execPath, RIPSTOP, "dataplane"],
-      logPath: paths.dataplaneLog,
-      environment: nativePath === undefined ? {} : { RIPSTOP_NATIVE_PATH: nativePath },
-    });
+    const launch =
+      options.dataplaneLaunch === "host"
+        ? hostedLauncher(options.runDir)
+        : ownLauncher({ logPath: paths.dataplaneLog, nativePath });
     const parts = { store, host, makeBackend, makePacketFilter, launch, clock: systemClock, logger };
     const informed = informServiceManager(binding, board, wedged, logger, signal);
     await new Agent(options, parts, paths, board).run(signal);

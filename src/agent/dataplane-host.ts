@@ -8,7 +8,9 @@ import { DataplaneServer } from "../dataplane/server.js";
 import { pidPathOf } from "../dataplane/socket-path.js";
 import { identifyProcess } from "../lib/process-identity.js";
 import { createLogger } from "../observe/logger.js";
-import { prepareRunDirectory } from "./run-dir.js";
+import { runLaunchHost } from "./launch-host.js";
+import { ownLauncher } from "./own-launcher.js";
+import { prepareRunDirectory, runPaths } from "./run-dir.js";
 
 export interface DataplaneHostOptions {
   readonly socket: string;
@@ -37,4 +39,13 @@ export async function runDataplane(options: DataplaneHostOptions, signal: AbortS
   if (server.ownsItsPath) rmSync(pidFile, { force: true });
   await server.stop();
   logger.info("data-plane process ends");
+}
+
+/** The main of a launch host: no data plane itself, only their starter. */
+export async function hostDataplanes(
+  runDir: string,
+  nativePath: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  await runLaunchHost(runDir, ownLauncher({ logPath: runPaths(runDir).dataplaneLog, nativePath }), signal);
 }

@@ -140,7 +140,7 @@ export class DataplanePair {
 
   async #start(path: string, signal: AbortSignal): Promise<DataplaneClient> {
     const { clock, logger, launch, socketPath } = this.#given;
-    const launched = launch(path);
+    const launched = await launch(path);
     if (path === socketPath) this.#given.onStart(launched.pid);
     let ended: string | null = null;
     void launched.exited.then((how) => {

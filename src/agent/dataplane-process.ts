@@ -11,7 +11,7 @@ export interface LaunchedProcess {
 }
 
 /** Starts a process that listens at `socketPath`. */
-export type Launcher = (socketPath: string) => LaunchedProcess;
+export type Launcher = (socketPath: string) => LaunchedProcess | Promise<LaunchedProcess>;
 
 export interface LaunchOptions {
   /** Program and arguments up to and including "dataplane". */
@@ -21,7 +21,7 @@ export interface LaunchOptions {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-export function dataplaneLauncher(options: LaunchOptions): Launcher {
+export function dataplaneLauncher(options: LaunchOptions): (socketPath: string) => LaunchedProcess {
   return (socketPath) => {
     const [program, ...args] = options.command;
     const log = openSync(options.logPath, "a", 0o600);

@@ -11,6 +11,8 @@ export interface RunPaths {
   readonly agentSocket: string;
   readonly dataplaneSocket: string;
   readonly dataplaneLog: string;
+  /** Where a launch host answers (launch-host.ts). */
+  readonly launchSocket: string;
 }
 
 export function runPaths(directory: string): RunPaths {
@@ -19,6 +21,7 @@ export function runPaths(directory: string): RunPaths {
     agentSocket: join(directory, "agent.sock"),
     dataplaneSocket: join(directory, "dataplane.sock"),
     dataplaneLog: join(directory, "dataplane.log"),
+    launchSocket: join(directory, "launch.sock"),
   };
 }
 

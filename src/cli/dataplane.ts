@@ -7,14 +7,23 @@ import type { CommandContext, OptionsCommand } from "./command.js";
 export const dataplaneCommand: OptionsCommand = {
   kind: "options",
   register(program: Command, context: CommandContext): void {
-    program
-      .command("dataplane")
+    const command = program.command("dataplane");
+    command
       .description("host the native data plane behind a Unix socket (started by the agent)")
-      .requiredOption("--socket <path>", "Unix socket to listen at")
+      .option("--socket <path>", "Unix socket to listen at")
       .option("--log <file>", "append the log to a file instead of standard error")
-      .action(async (options: { socket: string; log?: string }) => {
-        const { runDataplane } = await import("../agent/dataplane-host.js");
-        await runDataplane({ ...options, nativePath: nativePath() }, context.signal);
+      .option("--host <run-dir>", "start data planes for an agent with --dataplane-launch=host, and never end with it")
+      .action(async (options: { socket?: string; log?: string; host?: string }) => {
+        const { socket, log, host } = options;
+        if ((socket === undefined) === (host === undefined)) command.error("error: give either --socket or --host");
+        if (host !== undefined) {
+          const { hostDataplanes } = await import("../agent/dataplane-host.js");
+          await hostDataplanes(host, nativePath(), context.signal);
+        } else if (socket !== undefined) {
+          const { runDataplane } = await import("../agent/dataplane-host.js");
+          const given = { socket, ...(log === undefined ? {} : { log }), nativePath: nativePath() };
+          await runDataplane(given, context.signal);
+        }
       });
   },
 };

@@ -58,6 +58,7 @@ export const RIPSTOP_FLAGS: readonly FlagSpec[] = [
   choice("store", STORE_KINDS, "etcd", "where leases live"),
   text("store-dir", "/var/lib/ripstop/store", "directory of the file store"),
   choice("dataplane", DATAPLANE_MODES, "auto", "who carries the packets"),
+  choice("dataplane-launch", ["agent", "host"], "agent", "who starts the data-plane process"),
   choice("underlay-port", UNDERLAY_PORTS, "auto", "how the data plane reaches the network"),
   choice("overlay-port", OVERLAY_PORTS, "auto", "how the data plane reaches the pods"),
   text("never-masquerade", "", "comma-separated CIDRs that see pod addresses in spite of -ip-masq"),

@@ -52,6 +52,8 @@ export interface AgentOptions {
   readonly verbosity: number;
   /** Only what a flag or variable said; Backend.DataPlane in the network configuration fills the rest. */
   readonly dataPlane: Partial<DataPlaneChoice>;
+  /** `host`: a `ripstop dataplane --host` with the same run directory, usually in a container of its own. */
+  readonly dataplaneLaunch: "agent" | "host";
   readonly runDir: string;
   readonly stateDir: string;
   readonly node: NodeEnvironment;
@@ -161,6 +163,7 @@ function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeE
       ...(said.has("underlay-port") ? { underlayPort: text("underlay-port") as DataPlaneChoice["underlayPort"] } : {}),
       ...(said.has("overlay-port") ? { overlayPort: text("overlay-port") as DataPlaneChoice["overlayPort"] } : {}),
     }),
+    dataplaneLaunch: text("dataplane-launch") as AgentOptions["dataplaneLaunch"],
     runDir: text("run-dir"),
     stateDir: text("state-dir"),
     node: Object.freeze(node),
