@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing and builds what has changed: scripts/setup.sh [run|dev]. "run" is enough for the demo; "dev"
-# (the default) adds what tests and checks need. Safe to repeat: each step is skipped while a hash of its inputs, kept
+# Installs what is missing and builds what has changed: scripts/setup.sh [run|dev|page]. "run" is enough for the demo; "dev"
+# (the default) adds what tests and checks need, "page" adds a browser to "run". Safe to repeat: each step is skipped while a hash of its inputs, kept
 # under .setup/, still holds. A step that fails says in one line what to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +13,7 @@ fail() { trap - ERR; echo "setup: $*" >&2; exit 1; }
 trap 'fail "stopped at line $LINENO of scripts/setup.sh; run bash -x scripts/setup.sh to see why"' ERR
 announce() { step=$((step + 1)); printf '[%d/%d] %s\n' "$step" "$steps" "$*"; }
 
-case $level in run | dev) ;; *) fail "no level '$level'; there are: run, dev" ;; esac
+case $level in run | dev | page) ;; *) fail "no level '$level'; there are: run, dev, page" ;; esac
 [ "$(uname -s)" = Linux ] || fail "Ripstop needs Linux; use a Debian 12 machine or virtual machine"
 [ "$(id -u)" = 0 ] || fail "root is needed for packages and network namespaces; run it again with sudo or as root"
 node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' \
@@ -50,6 +50,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-install "${missing[@]}"
   # Debian starts etcd as a service when it is installed; the tests run their own on their own ports.
   case " ${missing[*]} " in *" etcd-server "*) systemctl disable --now etcd >/dev/null 2>&1 || true ;; esac
+  case " ${missing[*]} " in *" prometheus "*) systemctl disable --now prometheus >/dev/null 2>&1 || true ;; esac
 elif command -v dpkg-query >/dev/null; then
   announce "Debian packages: all there"
 else

@@ -6,10 +6,10 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 /** Suites whose files each get namespaces of their own, so that they cannot meet: seconds allowed to one file. */
-const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300, peers: 600 };
+const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300, peers: 600, page: 120 };
 const FILE_SECONDS = 180;
-/** Need programs that take long to build: run only when named (npm run test:peers). */
-const ON_REQUEST = ["peers"];
+/** Need programs that take long to build or are large: run only when named (npm run test:peers, npm run test:page). */
+const ON_REQUEST = ["peers", "page"];
 /** A test file with this line judges times or rates: nothing else of its suite runs beside it. */
 const ALONE = /^\/\/ Alone: /m;
 /** No network, no root, seconds: what `npm run check` runs. */
