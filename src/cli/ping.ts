@@ -16,6 +16,7 @@ import { outputOption, runDirOption, stateDirOption } from "./shared-options.js"
 const COUNT = 10;
 const LEAST_BYTES = 100;
 const MOST_BYTES = 9_000;
+const USUAL_BYTES = 1_500;
 
 interface PingFlags {
   readonly output: string;
@@ -68,16 +69,17 @@ async function measure(node: string, { runDir, stateDir, mtu }: PingFlags): Prom
     );
   }
   const inside = overlayAddress(peer, expected.backend);
-  const leg = async (path: string, address: string): Promise<Leg> => {
+  const inner = expected.mtu ?? USUAL_BYTES - expected.overhead[4];
+  const leg = async (path: string, address: string, guess: number): Promise<Leg> => {
     const answer = await ping(address, { count: COUNT });
-    const longest = !mtu || answer.received === 0 ? null : await searchMtu(address, LEAST_BYTES, MOST_BYTES);
+    const longest = !mtu || answer.received === 0 ? null : await searchMtu(address, LEAST_BYTES, MOST_BYTES, guess);
     return { path, address, answer, mtu: longest };
   };
-  const legs = [await leg("underlay", peer.publicIp)];
+  const legs = [await leg("underlay", peer.publicIp, inner + expected.overhead[peer.publicIp.includes(":") ? 6 : 4])];
   if (inside === null) return legs;
   const sent = async () => (await askDataplane(paths.dataplaneSocket)).counters?.encap.txPackets ?? null;
   const before = await sent();
-  const over = await leg("overlay", inside);
+  const over = await leg("overlay", inside, inner);
   const after = await sent();
   const carried =
     before === null || after === null ? "kernel" : after - before >= BigInt(COUNT) ? "user space" : "kernel";

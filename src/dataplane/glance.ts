@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
-import type { Inspection, PortReport } from "./binding.js";
+import type { Inspection, PathMtuReport, PortReport } from "./binding.js";
 import { type Counters, nameCounters } from "./counters.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import { PROTOCOL_VERSION } from "./protocol-version.js";
@@ -65,12 +65,10 @@ async function answers(socket: Socket, signal: AbortSignal): Promise<readonly An
 async function read(path: string, hello?: Answer, inspection?: Answer, counters?: Answer): Promise<Glance> {
   const said = hello?.result as { readonly version?: unknown; readonly pid?: unknown } | undefined;
   if (said?.version !== ripstopVersion()) return carefully(path);
-  return {
-    pid: Number(said.pid),
-    version: said.version,
-    inspection: isOpen(inspection) ? readInspection(inspection?.result) : null,
-    counters: isOpen(counters) ? readCounters(counters?.result) : null,
-  };
+  const own = { pid: Number(said.pid), version: said.version };
+  if (!isOpen(inspection) || !isOpen(counters)) return { ...own, inspection: null, counters: null };
+  const seen = readInspection(inspection?.result);
+  return seen === null ? carefully(path) : { ...own, inspection: seen, counters: readCounters(counters?.result) };
 }
 
 /** Another version answers: with every check there is. */
@@ -97,15 +95,27 @@ function unlessClosed(error: unknown): null {
   throw error;
 }
 
-/** Numbers that may exceed 2^53 travel as strings, and JSON has no infinity. */
-function readInspection(result: unknown): Inspection {
-  const inspection = result as Omit<Inspection, "heartbeatAgeMs"> & { readonly heartbeatAgeMs: number | null };
-  return {
-    ...inspection,
-    heartbeatAgeMs: inspection.heartbeatAgeMs ?? Number.POSITIVE_INFINITY,
-    tableVersion: BigInt(inspection.tableVersion),
-    ports: inspection.ports.map((port: PortReport) => ({ ...port, rxKernelDrops: BigInt(port.rxKernelDrops) })),
-  };
+/** As JSON carries it: numbers that may exceed 2^53 as strings, infinity as null. One entry for every field there is. */
+const FIELDS: { readonly [Field in keyof Inspection]: (sent: never) => Inspection[Field] } = {
+  running: (sent: boolean) => sent,
+  tableVersion: (sent: string) => BigInt(sent),
+  peers: (sent: number) => sent,
+  ports: (sent: readonly PortReport[]) => sent.map((port) => ({ ...port, rxKernelDrops: BigInt(port.rxKernelDrops) })),
+  steering: (sent: string) => sent,
+  heartbeatAgeMs: (sent: number | null) => sent ?? Number.POSITIVE_INFINITY,
+  framesTotal: (sent: number) => sent,
+  framesFree: (sent: number) => sent,
+  pathMtu: (sent: PathMtuReport) => ({ ...sent, heard: BigInt(sent.heard), learned: BigInt(sent.learned) }),
+};
+
+/** Null when a field is missing: a process of our version, but of another build. */
+function readInspection(result: unknown): Inspection | null {
+  const sent = result as Readonly<Record<string, unknown>>;
+  const entries = Object.entries(FIELDS);
+  if (entries.some(([field]) => sent[field] === undefined)) return null;
+  return Object.fromEntries(
+    entries.map(([field, read]) => [field, read(sent[field] as never)]),
+  ) as unknown as Inspection;
 }
 
 function readCounters(result: unknown): Counters {

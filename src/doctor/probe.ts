@@ -45,18 +45,17 @@ export async function ping(address: string, options: PingOptions = {}): Promise<
   };
 }
 
-/** The longest packet that gets through unfragmented, between `least` (known to pass) and `most`; null: not even `least`. */
-export async function searchMtu(
-  address: string,
-  least: number,
-  most: number,
-  run?: CommandRunner,
-): Promise<number | null> {
-  const passes = async (bytes: number): Promise<boolean> =>
-    (await ping(address, { count: 2, bytes, ...(run === undefined ? {} : { run }) })).received > 0;
-  if (await passes(most)) return most;
-  if (!(await passes(least))) return null;
-  let [low, high] = [least, most];
+/**
+ * The longest packet that gets through unfragmented, between `least` (known to pass) and `most`; null: not even `least`.
+ * `guess`: what it probably is, tried first.
+ */
+export async function searchMtu(address: string, least: number, most: number, guess = most): Promise<number | null> {
+  const passes = async (bytes: number): Promise<boolean> => (await ping(address, { count: 2, bytes })).received > 0;
+  let [low, high] = [least, most + 1];
+  if (await passes(guess)) low = guess;
+  else high = guess;
+  if (low === guess && guess < most && !(await passes(guess + 1))) return guess;
+  if (high === guess && !(await passes(least))) return null;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
     if (await passes(middle)) low = middle;

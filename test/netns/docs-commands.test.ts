@@ -1,0 +1,123 @@
+// Every command line that the docs and the help show is run, on a node of a lab as the docs have it, or is on the list of those
+// that are run elsewhere, with the reason.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { commands } from "../../src/cli/commands.js";
+import { type LabNode, labFiles } from "../../src/lab/plan.js";
+import { exitOf, RIPSTOP, whereabouts } from "../support/node-commands.js";
+import { rootNeeded, withLab } from "../support/lab.js";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+const scripts = Object.keys(
+  (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { scripts: object }).scripts,
+);
+
+/** Not run here, and why. */
+const ELSEWHERE: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
+  [/^ripstop (agent|dataplane)\b/, "runs on every node of every lab"],
+  [/^ripstop lab (up|exec|status|down)\b/, "test/netns/lab.test.ts"],
+  [/^ripstop (lab demo|bench)\b/, "minutes long; test/netns/demo.test.ts and the bench tests"],
+  [/^\.ci\/run$/, "runs this"],
+  [/^(git clone|cd|docker|kubectl|helm|systemctl|curl|umount|rm) /, "another program, or another machine"],
+];
+
+interface Shown {
+  readonly where: string;
+  readonly line: string;
+}
+
+/** Lines of fenced blocks that begin with a program we know; what follows two blanks or a # is its explanation. */
+function shownInDocs(): Shown[] {
+  const pages = [
+    "README.md",
+    "CONTRIBUTING.md",
+    ...readdirSync(join(root, "docs"))
+      .filter((name) => name.endsWith(".md"))
+      .map((name) => `docs/${name}`),
+  ];
+  return pages.flatMap((where) =>
+    [...readFileSync(join(root, where), "utf8").matchAll(/^```\w*\n([\s\S]*?)^```$/gm)]
+      .flatMap(([, block = ""]) => block.split("\n"))
+      .filter((line) => /^(ripstop|npm|npx|node|\.ci\/run|scripts\/|git|cp|systemctl|docker|kubectl|helm) ?/.test(line))
+      .map((line) => ({ where, line: (line.split(/ {2,}| #/)[0] ?? "").trim() })),
+  );
+}
+
+function shownInHelp(): Shown[] {
+  return commands
+    .filter(({ hidden, name }) => hidden !== true && name !== "agent")
+    .flatMap(({ name }) => {
+      const help = spawnSync(process.execPath, [RIPSTOP, name, "--help"], { encoding: "utf8" }).stdout;
+      return [...(help.split("Examples:\n")[1] ?? "").matchAll(/^ {2}(ripstop .*)$/gm)].map(([, line = ""]) => ({
+        where: `ripstop ${name} --help`,
+        line,
+      }));
+    });
+}
+
+/** `npm run X -- ...`: X is one of package.json's. */
+function isScript(line: string): boolean {
+  const [, name] = /^npm (?:run )?(?:--silent )?([\w:]+)/.exec(line) ?? [];
+  return name !== undefined && (scripts.includes(name) || name === "install" || name === "ci");
+}
+
+function isFile(line: string): boolean {
+  const [, path] = /^(?:cp|bash|node|scripts\/\S+|docker build -f) ?(\S*)/.exec(line) ?? [];
+  return path !== undefined && path !== "" && existsSync(join(root, path));
+}
+
+test("every command line of the docs and of the help works", { skip: rootNeeded }, async (t) => {
+  await withLab({ dataplane: "userspace", agentFlags: ["--healthz-port=8081"] }, async ({ nodes }) => {
+    const [one, other] = nodes as readonly [LabNode, LabNode];
+    const folder = mkdtempSync(join(tmpdir(), "ripstop-docs-"));
+    // The node's places are not the defaults that the docs rely on; there are packets to see; and what has no end gets one.
+    const places = whereabouts(one);
+    const [runDir = "", stateDir = ""] = places;
+    const wrapper = `#!/bin/sh
+case $1 in
+  status | peers | top | capture | connectivity) set -- "$@" ${runDir} ;;
+  routes | ping) set -- "$@" ${runDir} ${stateDir} ;;
+  doctor | support-bundle) set -- "$@" ${places.join(" ")} ;;
+  cleanup) set -- "$@" --run-dir=${folder}/none ;; # It refuses where an agent runs.
+esac
+exec timeout -s INT 4 ${process.execPath} ${RIPSTOP} "$@"
+`;
+    writeFileSync(join(folder, "ripstop"), wrapper, { mode: 0o755 });
+    const subnet =
+      /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(other), "utf8"))?.[1] ?? "";
+    const traffic = spawn("ip", ["netns", "exec", one.pod, "ping", "-q", "-i", "0.02", `${subnet}.2`]);
+    try {
+      const shown = [...shownInDocs(), ...shownInHelp()];
+      assert.ok(
+        shown.filter(({ line }) => line.startsWith("ripstop ")).length > 40,
+        `only ${shown.length} lines were found`,
+      );
+      let ran = 0;
+      for (const { where, line } of new Map(shown.map((one) => [one.line, one])).values()) {
+        if (ELSEWHERE.some(([pattern]) => pattern.test(line))) continue;
+        if (!line.startsWith("ripstop ")) {
+          assert.ok(isScript(line) || isFile(line), `${where}: ${line}`);
+          continue;
+        }
+        ran++;
+        // Where a script would go is this machine's own business.
+        const command = line.replace(/ > \/\S+/, " > /dev/null");
+        const argv = ["netns", "exec", one.namespace, "sh", "-c", command];
+        const env = { ...process.env, PATH: `${folder}:${process.env["PATH"]}` };
+        const { status, stderr } = spawnSync("ip", argv, { encoding: "utf8", cwd: folder, env });
+        assert.ok(status === 0 || status === 124, `${where}: ${line}: exit code ${status}: ${stderr}`);
+        assert.doesNotMatch(stderr, /^ripstop: /m, `${where}: ${line}`);
+      }
+      t.diagnostic(`${ran} command lines were run`);
+    } finally {
+      traffic.kill("SIGINT");
+      await exitOf(traffic);
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
