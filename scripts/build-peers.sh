@@ -6,10 +6,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${RIPSTOP_PEERS_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ripstop-peers}
 
-place() { # NAME: the binary's path, which names everything it was made of
+place() { # NAME: the binary's path; its folder names everything it was made of
   local hash
   hash=$({ cd "test/peers/$1"; find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; go version; } | sha256sum)
-  echo "$cache/$1-${hash:0:16}"
+  echo "$cache/$1-${hash:0:16}/$1"
 }
 
 if [ "${1:-}" = --path ]; then
@@ -31,11 +31,12 @@ for name in "${names[@]}"; do
   if [ -x "$binary" ]; then echo "peers: $name is built"; continue; fi
   package=$(sed -n 's/^import _ "\(.*\)"$/\1/p' "test/peers/$name/tools.go")
   echo "peers: building $name from $package (minutes the first time)"
+  mkdir -p "$(dirname "$binary")"
   # To a name of its own first: a build that is interrupted leaves no half binary under the final one.
   if (cd "test/peers/$name" && CGO_ENABLED=${CGO_ENABLED:-1} go build -ldflags '-s -w' -o "$binary.new" "$package") \
     >"$binary.log" 2>&1; then
     mv "$binary.new" "$binary"
-    find "$cache" -maxdepth 1 -name "$name-*" ! -path "$binary" ! -path "$binary.log" -delete
+    find "$cache" -mindepth 1 -maxdepth 1 -name "$name-*" ! -path "$(dirname "$binary")" -exec rm -rf {} +
   else
     tail -n 15 "$binary.log"
     echo "peers: $name does not build here (all output: $binary.log); its tests are skipped"

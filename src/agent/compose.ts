@@ -11,12 +11,12 @@ import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
 import { systemClock } from "../lib/clock.js";
 import { Teardown } from "../lib/teardown.js";
-import { createLogger, type Level, levelOfVerbosity, type Logger, type RootLogger } from "../observe/logger.js";
-import type { Store } from "../store/store.js";
+import { createLogger, type Level, levelOfVerbosity, type RootLogger } from "../observe/logger.js";
 import { Agent } from "./agent.js";
 import { serveHealth } from "./health-pages.js";
 import { ownLauncher } from "./own-launcher.js";
 import { hostedLauncher } from "./launch-host.js";
+import { openStore } from "./open-store.js";
 import { KERNEL_CAPABILITIES, requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import { lockSocket, prepareRunDirectory, type RunPaths } from "./run-dir.js";
 import { keepServiceManagerInformed } from "./service-notifier.js";
@@ -42,7 +42,8 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
   followLevelSignal(logger, down);
   try {
     const paths = prepareRunDirectory(options.runDir);
-    const store = await makeStore(options, logger, signal);
+    const waiting = (error: Error) => logger.warn("waiting for the Kubernetes API", { error });
+    const store = await openStore(options, waiting, signal);
     down.add(() => store.close());
     const board = new StatusBoard({
       storeKind: store.kind,
@@ -101,25 +102,6 @@ function followLevelSignal(logger: RootLogger, down: Teardown): void {
   };
   process.on("SIGUSR2", onSignal);
   down.add(() => void process.off("SIGUSR2", onSignal));
-}
-
-/** Loaded on demand: the etcd client is large, and the other stores do not need it. */
-async function makeStore(options: AgentOptions, logger: Logger, signal: AbortSignal): Promise<Store> {
-  switch (options.store) {
-    case "file": {
-      const { FileStore } = await import("../store/file/file-store.js");
-      return new FileStore({ directory: options.storeDir });
-    }
-    case "etcd": {
-      const { openEtcdStore } = await import("../store/etcd/etcd-store.js");
-      return openEtcdStore(options.etcd);
-    }
-    case "kube": {
-      const { openKubeStore } = await import("../store/kube/open.js");
-      const waiting = (error: Error) => logger.warn("waiting for the Kubernetes API", { error });
-      return await openKubeStore(options.kube, options.node, waiting, signal);
-    }
-  }
 }
 
 /** From here on no other agent uses the directory, and `ripstop status` gets an answer. */

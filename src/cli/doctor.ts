@@ -20,6 +20,7 @@ interface DoctorFlags {
   readonly cniBinDir: string;
   readonly probe: boolean;
   readonly problems?: boolean;
+  readonly migrate?: boolean;
 }
 
 const COLORS: Readonly<Record<Finding["verdict"], Paint>> = { ok: "green", warn: "yellow", fail: "red", skip: "faint" };
@@ -34,6 +35,7 @@ export const doctorCommand: OptionsCommand = {
       )
       .addOption(outputOption())
       .option("--problems", "show only what is not ok")
+      .option("--migrate", "say what a swap of the flanneld that runs here for ripstop would change, and nothing else")
       .option("--no-probe", "send no packets to other nodes")
       .addOption(runDirOption())
       .addOption(stateDirOption())
@@ -48,20 +50,28 @@ export const doctorCommand: OptionsCommand = {
         ),
       )
       .action(async (flags: DoctorFlags) => {
-        const findings = await examine({
-          paths: runPaths(flags.runDir),
-          stateDir: flags.stateDir,
-          subnetFile: flags.subnetFile,
-          cni: { configuration: flags.cniConfDir, programs: flags.cniBinDir },
-          nativePath: nativePath(),
-          probe: flags.probe,
-        });
+        const findings =
+          flags.migrate === true
+            ? await migration()
+            : await examine({
+                paths: runPaths(flags.runDir),
+                stateDir: flags.stateDir,
+                subnetFile: flags.subnetFile,
+                cni: { configuration: flags.cniConfDir, programs: flags.cniBinDir },
+                nativePath: nativePath(),
+                probe: flags.probe,
+              });
         const shown = flags.problems === true ? findings.filter(({ verdict }) => isProblem(verdict)) : findings;
         context.out(flags.output === "json" ? toJson(shown) : formatFindings(shown, findings, context.colors));
         finish(findings.some(({ verdict }) => verdict === "fail") ? 1 : 0);
       });
   },
 };
+
+async function migration(): Promise<readonly Finding[]> {
+  const { examineMigration } = await import("../doctor/migration.js");
+  return examineMigration();
+}
 
 function isProblem(verdict: Finding["verdict"]): boolean {
   return verdict === "fail" || verdict === "warn";

@@ -4,7 +4,9 @@
 //                            +--------- n3 (the same) - p3
 // Alone: it judges loss.
 import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { awaitReachability } from "../../src/lab/reachability.js";
 import type { LabNode } from "../../src/lab/plan.js";
 import { type NodeSubnet, podAddress } from "../../src/lab/pod.js";
@@ -19,8 +21,46 @@ import { peerProgram } from "../support/peer-program.js";
 const flanneld = peerProgram("flanneld");
 const skip = rootNeeded || flanneld.missing;
 const runner = new Runner();
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 /** Long enough for five hand-overs; the stream is slow so that it measures nothing but whether it lives. */
 const STREAM_SECONDS = 40;
+
+interface Finding {
+  readonly check: string;
+  readonly verdict: string;
+  readonly value: string;
+}
+
+/** What `ripstop doctor --migrate` says on a node. */
+function migration(node: LabNode): readonly Finding[] {
+  const argv = ["netns", "exec", node.namespace, process.execPath, RIPSTOP, "doctor", "--migrate", "-o", "json"];
+  return JSON.parse(spawnSync("ip", argv, { encoding: "utf8" }).stdout) as readonly Finding[];
+}
+
+const problems = (findings: readonly Finding[]) =>
+  findings.filter(({ verdict }) => verdict !== "ok" && verdict !== "skip");
+
+describe("a look at a node before the swap", { skip }, () => {
+  it("finds nothing on a healthy flanneld, and names what somebody changed", async () => {
+    await withLab({ nodes: 2, store: "etcd", dataplane: "kernel" }, async (plan) => {
+      const [, two] = plan.nodes as readonly [LabNode, LabNode];
+      const none = migration(two);
+      assert.match(none[0]?.value ?? "", /does not run/);
+      const store = labStore(plan).agentArguments.filter((flag) => !flag.startsWith("--store"));
+      await becomeFlanneld(plan, two, flanneld.path, store);
+      assert.deepEqual(problems(migration(two)), []);
+      execFileSync("ip", ["-n", two.namespace, "link", "set", "flannel.1", "address", "02:00:00:00:00:99"]);
+      execFileSync("ip", ["-n", two.namespace, "link", "set", "eth0", "mtu", "1400"]);
+      const found = problems(migration(two));
+      assert.deepEqual(
+        found.map(({ check }) => check),
+        ["device", "mtu"],
+      );
+      assert.match(found[0]?.value ?? "", /02:00:00:00:00:99 instead of/);
+      assert.match(found[1]?.value ?? "", /1450 in subnet.env; eth0 has 1400, so we would say 1350/);
+    });
+  });
+});
 
 for (const [backend, device, dataplane] of [
   ["vxlan", "flannel.1", "userspace"],
@@ -45,6 +85,7 @@ for (const [backend, device, dataplane] of [
 
         await becomeFlanneld(plan, two, flanneld.path, store);
         assert.equal(deviceMtu(two, device), mtu, "flanneld computes the MTU that we compute");
+        assert.deepEqual(problems(migration(two)), [], "nothing would change by swapping back");
         await awaitReachability(runner, plan, subnets);
         await exchangeBothWays(one, two);
         await becomeFlanneld(plan, three, flanneld.path, store);
