@@ -34,6 +34,7 @@ export async function serveHealth(parts: HealthParts, down: Teardown): Promise<v
       return at === null ? null : (at - clock.nowMs()) / 1000;
     },
     suppressedLogLines: () => logger.suppressed,
+    work: () => board.work,
   });
   down.add(() => metrics.stop());
   const connectivity = new ConnectivityPage(

@@ -4,6 +4,7 @@ import { monitorEventLoopDelay, type IntervalHistogram } from "node:perf_hooks";
 import { type Counters, LANE_NAMES, type LaneCounters } from "../dataplane/counters.js";
 import { type Labels, MetricsText } from "../observe/metrics-text.js";
 import type { DataplaneStatus } from "./node-status.js";
+import type { SessionWork } from "./session.js";
 import type { AgentOverview } from "./status.js";
 
 /** Name without prefix, kind, help. */
@@ -14,6 +15,12 @@ export const METRICS = {
   peers: ["gauge", "Peers in the newest table."],
   leases_refused: ["gauge", "Leases of other nodes that cannot be used."],
   kernel_failures: ["gauge", "Kernel objects that could not be made in the last pass."],
+  reconcile_passes_total: ["counter", "Passes over the kernel's objects that ended."],
+  reconcile_duration_seconds_total: ["counter", "Time that these passes took together."],
+  netlink_overruns_total: [
+    "counter",
+    "How often the kernel had more events than could be heard; everything is compared then.",
+  ],
   lease_expiry_seconds: ["gauge", "Until this node's lease runs out; absent where leases do not."],
   datastore_up: ["gauge", "1 while the store answers."],
   datastore_last_sync_seconds: ["gauge", "Since the last complete list of leases."],
@@ -52,6 +59,7 @@ export interface MetricsSources {
   /** Seconds; null: never, or nobody knows. */
   readonly leaseExpiry: () => number | null;
   readonly suppressedLogLines: () => number;
+  readonly work: () => SessionWork;
 }
 
 export class MetricsPage {
@@ -90,6 +98,10 @@ export class MetricsPage {
     write("peers", [[overview.peerCount]]);
     write("leases_refused", [[overview.refused.length]]);
     write("kernel_failures", [[overview.kernelFailures.length]]);
+    const { passes, passMs, overruns } = this.#sources.work();
+    write("reconcile_passes_total", [[passes]]);
+    write("reconcile_duration_seconds_total", [[passMs / 1000]]);
+    write("netlink_overruns_total", [[overruns]]);
     write("lease_expiry_seconds", [[this.#sources.leaseExpiry()]]);
     write("datastore_up", [[store.connected ? 1 : 0, { kind: store.kind }]]);
     write("datastore_last_sync_seconds", [[store.lastSyncAgeMs === null ? null : store.lastSyncAgeMs / 1000]]);

@@ -39,6 +39,9 @@ export interface ReconcilerOptions {
 
 export class Reconciler {
   report: ReconcilerReport = { table: null, refused: [], failures: [], error: null };
+  /** Passes that ended, and the milliseconds they took together. */
+  passes = 0;
+  passMs = 0;
   readonly #given: ReconcilerOptions;
   readonly #trigger: Trigger;
   #leases: ReadonlyMap<string, Lease>;
@@ -110,6 +113,8 @@ export class Reconciler {
     this.report = { table, refused, failures, error: null };
     this.#passed = leases;
     if (compare) this.#schedule(clock.nowMs(), clock.nowMs() - startMs);
+    this.passes++;
+    this.passMs += clock.nowMs() - startMs;
     await applied(table, compare);
   }
 

@@ -46,7 +46,16 @@ interface Running {
 
 const NOTHING: SessionReport = { table: null, refused: [], failures: [], error: null };
 
+export interface SessionWork {
+  /** Passes over the kernel's objects that ended, and the milliseconds they took together. */
+  readonly passes: number;
+  readonly passMs: number;
+  /** How often the kernel had more to tell than we could hear. */
+  readonly overruns: number;
+}
+
 export class Session {
+  #overruns = 0;
   readonly external: ExternalInterface;
   readonly backend: Backend;
   /** What the data plane shall carry; nothing before the first table, never when the backend cannot be carried. */
@@ -143,7 +152,14 @@ export class Session {
     }
   }
 
+  /** What the session has done so far, for metrics. */
+  get work(): SessionWork {
+    const { passes = 0, passMs = 0 } = this.#running?.reconciler ?? {};
+    return { passes, passMs, overruns: this.#overruns };
+  }
+
   #hear({ overlay, reconciler, wish }: Running, event: HostEvent): void {
+    if (event.kind === "overrun") this.#overruns++;
     if (this.#concernsInterfaces(event)) this.#interfaces.kick();
     if (concernsOverlay(event, overlay, this.external.name)) reconciler.distrust();
     wish?.hear(event);

@@ -6,9 +6,10 @@ import { formatPrefix } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { Lease } from "../lease/lease.js";
 import type { Latest } from "../lib/latest.js";
+import { systemClock } from "../lib/clock.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
-import type { Session } from "./session.js";
+import type { Session, SessionWork } from "./session.js";
 import type { AgentOverview, AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
 import type { DataplaneState } from "./supervisor.js";
 
@@ -18,6 +19,8 @@ export interface StatusSources {
   readonly subnetFile: string;
 }
 
+const NO_WORK: SessionWork = { passes: 0, passMs: 0, overruns: 0 };
+
 export class StatusBoard {
   readonly #sources: StatusSources;
   readonly #startedAt = new Date().toISOString();
@@ -25,6 +28,7 @@ export class StatusBoard {
   #session: Session | null = null;
   #mode: AgentStatus["dataplane"]["mode"] = "auto";
   #dataplane: Latest<DataplaneState> | null = null;
+  #earlier: SessionWork = NO_WORK;
   #own: () => Lease | null = () => null;
   #fromSnapshot = false;
   #config: ConfigStatus = { restartFor: [], refused: null };
@@ -47,7 +51,15 @@ export class StatusBoard {
   }
 
   session(session: Session): void {
+    this.#earlier = this.work;
     this.#session = session;
+  }
+
+  /** Over all sessions. */
+  get work(): SessionWork {
+    const now = this.#session?.work ?? NO_WORK;
+    const { passes, passMs, overruns } = this.#earlier;
+    return { passes: passes + now.passes, passMs: passMs + now.passMs, overruns: overruns + now.overruns };
   }
 
   dataplane(mode: AgentStatus["dataplane"]["mode"], state: Latest<DataplaneState> | null): void {
@@ -119,6 +131,7 @@ export class StatusBoard {
       network: this.#networkStatus(),
       dataplane,
       config: this.#config,
+      leaseExpiresInMs: this.leaseExpiresAtMs === null ? null : Math.round(this.leaseExpiresAtMs - systemClock.nowMs()),
       peerCount: report?.table?.peers.length ?? 0,
       refused: [...(report?.refused ?? [])],
       kernelFailures: report?.failures.map(({ object, message }) => ({ object, message })) ?? [],

@@ -58,6 +58,8 @@ export const agentStatusSchema = z.object({
     })
     .default({ restartFor: [], refused: null }),
   peers: z.array(peerSchema),
+  /** Milliseconds until our own lease runs out unless it is renewed; null: never, or nobody knows. */
+  leaseExpiresInMs: z.number().nullable().default(null),
   /** Leases that could not be used, each for its own reason. */
   refused: z.array(z.object({ key: z.string(), reason: z.string() })),
   /** Kernel objects that could not be made as wanted in the last pass. */

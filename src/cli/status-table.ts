@@ -34,7 +34,7 @@ function agentRows(agent: AgentStatus): Array<readonly [string, string]> {
     const subnets = [network.subnet, network.ipv6Subnet].filter((subnet) => subnet !== null).join(" and ");
     const publicIps = [network.publicIp, network.publicIpv6].filter((address) => address !== null).join(" and ");
     rows.push(
-      ["lease", `${subnets}, announced at ${publicIps} on ${network.externalInterface}`],
+      ["lease", `${subnets}, announced at ${publicIps} on ${network.externalInterface}${expiry(agent)}`],
       ["overlay", `${network.backend} ${network.devices.join(" ")}, MTU ${network.mtu}, ${agent.peers.length} peers`],
     );
   }
@@ -71,6 +71,11 @@ function dataplaneRows(dataplane: DataplaneStatus, agent: AgentStatus | null): A
     }
   }
   return rows;
+}
+
+/** Renewed an hour before, unless --subnet-lease-renew-margin says otherwise. */
+function expiry({ leaseExpiresInMs: ms }: AgentStatus): string {
+  return ms === null ? "" : `, runs out in ${(ms / 3_600_000).toFixed(1)} h unless renewed`;
 }
 
 function dropList(drops: Readonly<Record<string, bigint>>): string {
