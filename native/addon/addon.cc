@@ -4,7 +4,9 @@
 
 #include "addon/dataplane_wrap.h"
 #include "addon/exchange_wrap.h"
+#include "addon/fabric_wrap.h"
 #include "addon/netlink_wrap.h"
+#include "addon/network_wrap.h"
 #include "addon/process_wrap.h"
 #include "addon/state.h"
 #include "addon/status.h"
@@ -47,6 +49,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   auto* state = new addon::State();  // Node deletes it with the environment.
   state->dataplane = Napi::Persistent(addon::DataplaneWrap::Define(env));
   state->exchange = Napi::Persistent(addon::ExchangeWrap::Define(env));
+  state->fabric = Napi::Persistent(addon::FabricWrap::Define(env));
+  state->network = Napi::Persistent(addon::NetworkWrap::Define(env));
   env.SetInstanceData(state);
   exports.Set("borderVersion", kBorderVersion);
   exports.Set("counterLayout", CounterLayout(env));
@@ -55,6 +59,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("notify", Napi::Function::New(env, Notify, "notify"));
   addon::RegisterNetlink(env, exports);
   addon::ExchangeWrap::Register(env, exports);
+  addon::FabricWrap::Register(env, exports);
   addon::RegisterProcess(env, exports);
   return exports;
 }

@@ -11,8 +11,10 @@ namespace addon {
 
 namespace {
 
-// Drawn at random: tells an ExchangeWrap from any other object before it is unwrapped.
-constexpr napi_type_tag kExchangeTag = {0x6f1d0a52c94b4e37, 0x9a7e3b1180d25cf4};
+// Tells an ExchangeWrap of this very copy of the addon from any other object before it is
+// unwrapped: a number drawn at random, and a place that no other copy in the process has.
+const char kCopy = 0;
+const napi_type_tag kExchangeTag = {0x6f1d0a52c94b4e37, reinterpret_cast<uintptr_t>(&kCopy)};
 
 struct Handed {
   library::OpenedPort port;

@@ -9,6 +9,8 @@ namespace addon {
 struct State {
   Napi::FunctionReference dataplane;
   Napi::FunctionReference exchange;
+  Napi::FunctionReference fabric;
+  Napi::FunctionReference network;
 };
 
 }  // namespace addon

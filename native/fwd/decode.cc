@@ -81,9 +81,13 @@ std::string CheckHeader(const TableHeader& header) {
 std::string CheckPeer(const PeerRecord& peer, const TableHeader& header, const Format& format) {
   if ((peer.flags & ~kPeerResolved) != 0) return "flags has unknown bits";
   if (!AllZero(peer.reserved)) return "reserved bytes are not zero";
-  if (std::string wrong = CheckPrefix(peer.prefix, peer.prefix_family, peer.prefix_length);
-      !wrong.empty())
+  if (format.bridged) {
+    if (peer.prefix_family != 0 || peer.prefix_length != 0 || !AllZero(peer.prefix))
+      return "prefix is given, but a bridged overlay knows no prefixes";
+  } else if (std::string wrong = CheckPrefix(peer.prefix, peer.prefix_family, peer.prefix_length);
+             !wrong.empty()) {
     return "prefix " + wrong;
+  }
   const uint8_t family = peer.underlay_family;
   if (family != 4 && family != 6)
     return "underlay_family is " + std::to_string(family) + ", want 4 or 6";
@@ -96,8 +100,8 @@ std::string CheckPeer(const PeerRecord& peer, const TableHeader& header, const F
   if (peer.path_mtu != 0 && peer.path_mtu < (family == 4 ? kPathMtuMin4 : kPathMtuMin6)) {
     return "path_mtu is " + std::to_string(peer.path_mtu) + ", below the least its family allows";
   }
-  if (format.encapsulation == Encapsulation::kVxlan &&
-      (AllZero(peer.vtep_mac) || (peer.vtep_mac[0] & 1) != 0)) {
+  const bool needs_mac = format.encapsulation == Encapsulation::kVxlan && !format.bridged;
+  if ((needs_mac && AllZero(peer.vtep_mac)) || (peer.vtep_mac[0] & 1) != 0) {
     return "vtep_mac is not a unicast MAC";
   }
   return {};
@@ -127,6 +131,7 @@ class Uniqueness {
       if (macs_.try_emplace(key, node).first->second != node)
         return "vtep_mac is held by two public addresses";
     }
+    if (peer.prefix_family == 0) return {};  // Bridged.
     return Prefix(peer.prefix_family, peer.prefix_length, peer.prefix);
   }
 

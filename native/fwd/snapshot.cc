@@ -101,6 +101,7 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
     add_route(prefix.address, prefix.family, prefix.length, kLocal);
 
   made->vteps_ = ExactMap<uint64_t>(header.peer_count, salt);
+  made->ids_ = ExactMap<uint64_t>(format.bridged ? header.peer_count : 0, salt);
   made->underlay4_ = ExactMap<uint64_t>(header.peer_count, salt);
   made->underlay6_ = ExactMap<Key128>(header.peer_count, salt);
   made->peers_.resize(header.peer_count);
@@ -113,7 +114,11 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
     peer.family = record.underlay_family;
     peer.ready = format.resolve_in_kernel || (record.flags & kPeerResolved) != 0;
     std::memcpy(peer.vtep_mac, record.vtep_mac, net::kMacBytes);
-    add_route(record.prefix, record.prefix_family, record.prefix_length, i);
+    if (format.bridged) {
+      made->ids_.Insert(record.id, i);
+    } else {
+      add_route(record.prefix, record.prefix_family, record.prefix_length, i);
+    }
     if (peer.family == 4) {
       WriteTemplate<net::Ipv4>(peer, header, record, format);
       made->nodes_[i] = made->underlay4_.Insert(base::Load<uint32_t>(record.underlay), i);

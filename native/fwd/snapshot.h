@@ -35,6 +35,9 @@ struct Format {
              // holds the pseudo-header sum only, without saying so (AF_XDP).
   uint8_t ttl = 64;        // Outer TTL / hop limit.
   bool copy_dscp = false;  // Outer DSCP from the inner packet (uniform model) instead of 0 (pipe).
+  // Peers are ways to MAC addresses (path/bridge.h), not to prefixes: their records name no prefix,
+  // and their VTEP MAC, where there is one, is a static forwarding entry.
+  bool bridged = false;
 };
 
 inline constexpr uint32_t kOuterMax = 14 + 40 + 8 + 8;  // Ethernet + IPv6 + UDP + VXLAN.
@@ -100,6 +103,9 @@ class Snapshot {
     return underlay6_.Find(Key128::Of(address));
   }
 
+  // Bridged only: peer index by its id, which outlives a table; kNoPeer when it is gone.
+  uint32_t FindId(uint32_t id) const { return ids_.Find(id); }
+
   // Ahead of the corresponding Find, so that a large table costs no wait.
   void PrefetchVtep(uint64_t vtep_key) const { vteps_.Prefetch(vtep_key); }
   void PrefetchPeer(uint32_t peer) const {
@@ -134,6 +140,7 @@ class Snapshot {
   Lpm4 inner4_;
   Lpm6 inner6_;
   ExactMap<uint64_t> vteps_;
+  ExactMap<uint64_t> ids_;
   ExactMap<uint64_t> underlay4_;
   ExactMap<Key128> underlay6_;
   std::array<uint8_t, 6> vtep_mac_{};

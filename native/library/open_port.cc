@@ -1,10 +1,13 @@
 #include "library/open_port.h"
 
+#include <arpa/inet.h>
+
 #include "port/memory_port.h"
 #include "port/packet_port.h"
 #include "port/pcap_port.h"
 #include "port/tap_port.h"
 #include "port/tun_port.h"
+#include "port/udp_port.h"
 
 namespace library {
 
@@ -54,6 +57,26 @@ base::Result<OpenedPort> OpenPort(const PortRequest& request) {
   return base::Error{
       "PORT_UNAVAILABLE", 0, "open",
       "there is no packet port of kind '" + request.kind + "'; use tap, tun, packet or pcap"};
+}
+
+base::Result<OpenedPort> OpenUdp(const UdpRequest& request) {
+  port::UdpOptions udp;
+  udp.port = request.port;
+  udp.device = request.device;
+  udp.mtu = request.mtu;
+  for (const std::string* text : {&request.address4, &request.address6}) {
+    if (text->empty()) continue;
+    in_addr v4{};
+    in6_addr v6{};
+    if (inet_pton(AF_INET, text->c_str(), &v4) == 1) {
+      udp.local4 = port::UdpAddress::Ip4(v4.s_addr);
+    } else if (inet_pton(AF_INET6, text->c_str(), &v6) == 1) {
+      udp.local6 = port::UdpAddress::Ip6(v6.s6_addr);
+    } else {
+      return base::Error{"BAD_OPTION", 0, "open", "'" + *text + "' is no IP address"};
+    }
+  }
+  return Hand(port::UdpPort::Open(udp));
 }
 
 base::Result<std::pair<OpenedPort, OpenedPort>> OpenMemoryPair(const std::string& name,

@@ -24,6 +24,17 @@ struct PortRequest {
 
 base::Result<OpenedPort> OpenPort(const PortRequest& request);
 
+// The underlay of a fabric: a UDP socket of this host.
+struct UdpRequest {
+  std::string address4;  // Of this host, as text; at least one of the two.
+  std::string address6;
+  uint16_t port = 4789;
+  std::string device;  // Only packets of this interface; empty for any.
+  uint32_t mtu = 1500;
+};
+
+base::Result<OpenedPort> OpenUdp(const UdpRequest& request);
+
 // Two ends joined in this process. `frame_bytes` bounds a frame with its headroom.
 base::Result<std::pair<OpenedPort, OpenedPort>> OpenMemoryPair(const std::string& name,
                                                                uint32_t frame_bytes,

@@ -20,9 +20,11 @@
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
+#include "path/ecn.h"
 #include "path/outer_check.h"
 #include "path/parse.h"
 #include "path/segment.h"
+#include "path/unfilled.h"
 
 namespace path {
 
@@ -34,7 +36,6 @@ using pkt::Packet;
 
 constexpr uint32_t kIp = net::kEthernetBytes;
 constexpr uint32_t kChunk = 8;  // Packets between a prefetch and the use of what it fetches.
-constexpr uint8_t kEcnMask = 3, kEct0 = 2, kEct1 = 1, kCe = 3;
 
 // Step 8. A source is the sender's when the longest prefix says so, or when it is the very address
 // the outer packet came from: its host network, which could have sent the same bytes without us.
@@ -55,35 +56,6 @@ DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip, c
                     std::memcmp(source, outer_ip + Ip::kSource, Ip::kAddressBytes) == 0;
   if ((!leased && !host) || !Ip::Carriable(source)) return DropReason::kInnerSource;
   return to == fwd::kLocal && Ip::Carriable(destination) ? kPass : DropReason::kInnerDestination;
-}
-
-// RFC 6040 section 4.2, as the kernel does it.
-template <typename Ip>
-DropReason CombineEcn(uint8_t outer_tos, uint8_t* ip, const IpView& view) {
-  const uint8_t outer = outer_tos & kEcnMask, inner = view.tos & kEcnMask;
-  if (inner == 0) return outer == kCe ? DropReason::kEcn : kPass;
-  const bool congested = outer == kCe && inner != kCe, changed = outer == kEct1 && inner == kEct0;
-  if (!congested && !changed) return kPass;
-  Ip::SetTos(ip, static_cast<uint8_t>((view.tos & ~kEcnMask) | outer));
-  return kPass;
-}
-
-// A veth hands frames to AF_XDP with the pseudo-header sum where the checksum belongs. Filling it
-// once more cannot harm a packet that was whole, so the packet is only marked.
-template <typename Ip>
-void MarkUnfilled(Packet& packet, uint32_t inner, const IpView& view) {
-  const bool tcp = view.protocol == net::kProtocolTcp;
-  if (view.fragment || view.l4 == 0 || (!tcp && view.protocol != net::kProtocolUdp)) return;
-  const uint32_t l4_bytes = view.bytes - view.l4;
-  const uint32_t field = tcp ? net::kTcpChecksum : net::kUdpChecksum;
-  if (l4_bytes < field + 2) return;
-  const uint8_t* ip = packet.data + inner;
-  if (base::Load<uint16_t>(ip + view.l4 + field) !=
-      net::Fold(net::PseudoSum<Ip>(ip, view.protocol, l4_bytes)))
-    return;
-  packet.checksum = Checksum::kPartial;
-  packet.csum_start = static_cast<uint16_t>(inner + view.l4);
-  packet.csum_offset = static_cast<uint16_t>(field);
 }
 
 // A local peer's UDP_SEGMENT arrives uncut through a veth: a super-packet of *outer* datagrams,

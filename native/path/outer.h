@@ -12,11 +12,10 @@
 #include "net/ipv6.h"
 #include "net/udp.h"
 #include "net/vxlan.h"
+#include "path/ecn.h"
 #include "pkt/packet.h"
 
 namespace path {
-
-inline constexpr uint8_t kEcnMask = 3;
 
 // The outer UDP checksum: of the whole datagram, or what lets somebody finish it later (see
 // pkt::Packet::outer_checksum).

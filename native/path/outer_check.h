@@ -113,15 +113,19 @@ inline pkt::DropReason FindSender(const fwd::Snapshot& table, const pkt::Packet&
   return outer.peer == fwd::kNoPeer ? pkt::DropReason::kUnknownPeer : kPass;
 }
 
+// Step 5, for VXLAN.
+inline pkt::DropReason CheckVxlanHeader(const fwd::Snapshot& table, const uint8_t* vxlan) {
+  if (base::Load<uint64_t>(vxlan) == table.vxlan_header()) return kPass;
+  const bool flags = base::LoadBe32(vxlan) == net::kVxlanFlags &&
+                     (base::LoadBe32(vxlan + net::kVxlanVni) & 0xff) == 0;
+  return flags ? pkt::DropReason::kVxlanVni : pkt::DropReason::kVxlanFlags;
+}
+
 // Steps 5 and 6, for VXLAN. On success `inner` is where the inner IP header starts.
 inline pkt::DropReason CheckVxlan(const fwd::Snapshot& table, const pkt::Packet& packet,
                                   const Outer& outer, uint32_t& inner, uint16_t& type) {
   const uint8_t* vxlan = packet.data + outer.payload;
-  if (base::Load<uint64_t>(vxlan) != table.vxlan_header()) {
-    const bool flags = base::LoadBe32(vxlan) == net::kVxlanFlags &&
-                       (base::LoadBe32(vxlan + net::kVxlanVni) & 0xff) == 0;
-    return flags ? pkt::DropReason::kVxlanVni : pkt::DropReason::kVxlanFlags;
-  }
+  if (const auto why = CheckVxlanHeader(table, vxlan); why != kPass) return why;
   const uint8_t* ether = vxlan + net::kVxlanBytes;
   const uint64_t own = table.vtep_mac_key();
   if (net::DestinationKey(ether) != own || net::SourceKey(ether) == own)

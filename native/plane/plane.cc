@@ -8,29 +8,13 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "fwd/snapshot.h"
-#include "pkt/counters.h"
+#include "pkt/lane_layout.h"
 
 namespace plane {
 
 namespace {
 
 using steer::Hook;
-
-void AppendLaneNames(const std::string& lane, std::vector<std::string>* names) {
-#define X(member, name) names->push_back(lane + "." name);
-  RS_LANE_COUNTERS(X)
-#undef X
-  for (const pkt::DropReasonText& reason : pkt::kDropReasonTexts)
-    names->push_back(lane + ".drop." + reason.label);
-}
-
-uint64_t* AppendLane(const pkt::LaneCounters& lane, uint64_t* at) {
-#define X(member, name) *at++ = lane.member.Read();
-  RS_LANE_COUNTERS(X)
-#undef X
-  for (const pkt::Counter& drop : lane.drops) *at++ = drop.Read();
-  return at;
-}
 
 // A drain gives up after this long: then something goes on feeding us that steering does not rule.
 constexpr uint32_t kDrainMs = 100;
@@ -153,9 +137,9 @@ base::Status Plane::Apply(std::span<const uint8_t> table) {
 const std::vector<std::string>& Plane::CounterNames() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    AppendLaneNames("encap", &all);
-    AppendLaneNames("decap", &all);
-    AppendLaneNames("answer", &all);
+    pkt::AppendLaneNames("encap", &all);
+    pkt::AppendLaneNames("decap", &all);
+    pkt::AppendLaneNames("answer", &all);
     return all;
   }();
   return names;
@@ -168,9 +152,9 @@ void Plane::ReadCounters(std::span<uint64_t> into) const {
     return;
   }
   uint64_t* at = into.data();
-  at = AppendLane(worker_->encap().counters(), at);
-  at = AppendLane(worker_->decap().counters(), at);
-  AppendLane(worker_->encap().answers(), at);
+  at = pkt::AppendLane(worker_->encap().counters(), at);
+  at = pkt::AppendLane(worker_->decap().counters(), at);
+  pkt::AppendLane(worker_->encap().answers(), at);
 }
 
 Inspection Plane::Inspect() const {

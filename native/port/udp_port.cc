@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "net/ethernet.h"
 #include "port/udp_send.h"
@@ -34,7 +35,7 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
   auto pool =
       pkt::FramePool::Create(options.frames, (needed + kFrameStep - 1) / kFrameStep * kFrameStep);
   if (!pool.ok()) return pool.error();
-  auto buffers = pkt::FramePool::Create(kMessages, kMessageBytes + kFrameStep);
+  auto buffers = pkt::FramePool::Create(kMessages + kWholeMax, kMessageBytes + kFrameStep);
   if (!buffers.ok()) return buffers.error();
   std::unique_ptr<UdpPort> port(
       new UdpPort(std::move(sockets), std::move(pool).value(), std::move(buffers).value()));
@@ -46,7 +47,7 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
 UdpPort::UdpPort(std::vector<UdpSocket> sockets, std::unique_ptr<pkt::FramePool> pool,
                  std::unique_ptr<pkt::FramePool> buffers)
     : sockets_(std::move(sockets)), pool_(std::move(pool)), buffers_(std::move(buffers)) {
-  for (uint32_t i = 0; i < kMessages; ++i) memory_[i] = buffers_->Take()->data;
+  for (pkt::Packet*& held : held_) held = buffers_->Take();
   for (const UdpSocket& socket : sockets_) {
     if (!description_.empty()) description_ += "; ";
     description_ += socket.local.Text() + " port " + std::to_string(socket.port) +
@@ -90,7 +91,7 @@ bool UdpPort::Read(UdpSocket& socket) {
   sockaddr_storage addresses[kMessages];
   alignas(cmsghdr) uint8_t control[kMessages][kControlBytes];
   for (uint32_t i = 0; i < kMessages; ++i) {
-    vectors[i] = {memory_[i], kMessageBytes};
+    vectors[i] = {held_[i]->data, kMessageBytes};
     headers[i].msg_hdr.msg_name = &addresses[i];
     headers[i].msg_hdr.msg_namelen = sizeof addresses[i];
     headers[i].msg_hdr.msg_iov = &vectors[i];
@@ -131,7 +132,15 @@ bool UdpPort::Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters
   Message& message = messages_[index];
   const uint32_t outer = UdpOuterBytes(message.socket->local.family);
   const uint32_t bytes = std::min(message.segment, message.bytes - message.done);
-  if (message.truncated || outer + bytes > pool_->frame_bytes() - pkt::kHeadroomBytes) {
+  const bool whole = message.done == 0 && bytes == message.bytes;
+  const bool fits = outer + bytes <= pool_->frame_bytes() - pkt::kHeadroomBytes;
+  if (pkt::Packet* packet = !fits && whole && !message.truncated ? TakeWhole(index) : nullptr;
+      packet != nullptr) {
+    packet->data -= outer;  // Into the headroom, which Take() has left free.
+    packet->len = outer + bytes;
+    WriteOuter(message.from, *message.socket, bytes, packet->data);
+    out.Push(packet);
+  } else if (message.truncated || !fits) {
     counters.rx_packets.Add(1);
     counters.rx_frames.Add(1);
     counters.rx_bytes.Add(outer + bytes);
@@ -140,13 +149,19 @@ bool UdpPort::Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters
     pkt::Packet* packet = pool_->Take();
     if (packet == nullptr) return false;
     WriteOuter(message.from, *message.socket, bytes, packet->data);
-    std::memcpy(packet->data + outer, memory_[index] + message.done, bytes);
+    std::memcpy(packet->data + outer, held_[index]->data + message.done, bytes);
     packet->len = outer + bytes;
     out.Push(packet);
   }
   message.done += bytes;
   if (message.done == message.bytes) ++message_next_;
   return true;
+}
+
+// The buffer of a message, with a fresh one in its place; nullptr when none is left.
+pkt::Packet* UdpPort::TakeWhole(uint32_t index) {
+  pkt::Packet* fresh = buffers_->Take();
+  return fresh == nullptr ? nullptr : std::exchange(held_[index], fresh);
 }
 
 uint32_t UdpPort::Receive(pkt::Batch& out, pkt::LaneCounters& counters) {

@@ -2,9 +2,10 @@
 // flannel's `udp` format works without any privilege over the device. One socket per address
 // family. Receive makes up the outer Ethernet, IP and UDP headers that the path checks; transmit
 // strips those that encap built and sends equal datagrams to one peer as one segmented send
-// (UDP_SEGMENT); coalesced ones arrive so, too (UDP_GRO). All packets leave from one source port:
-// no entropy for ECMP, as with flannel's own `udp` backend. Owner: the engine. Thread: Open on the
-// control thread, the rest on the worker.
+// (UDP_SEGMENT); coalesced ones arrive so, too (UDP_GRO). A single datagram longer than a frame is
+// handed over whole: a kernel VXLAN peer on this machine sends its super-packets uncut. All packets
+// leave from one source port: no entropy for ECMP, as with flannel's own `udp` backend. Owner: the
+// engine. Thread: Open on the control thread, the rest on the worker.
 #pragma once
 
 #include <sys/socket.h>
@@ -51,6 +52,7 @@ class UdpPort final : public Port {
   static constexpr uint32_t kFamilies = 2;
   static constexpr uint32_t kMessages = 8;  // Of up to 64 KiB each in one recvmmsg.
   static constexpr uint32_t kMessageBytes = 64 * 1024;
+  static constexpr uint32_t kWholeMax = 24;  // Messages handed over whole and not back yet.
 
   // A received message, cut into datagrams as the batch has room.
   struct Message {
@@ -67,13 +69,14 @@ class UdpPort final : public Port {
   base::Status WatchSockets();
   bool Read(UdpSocket& socket);
   bool Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters);
+  pkt::Packet* TakeWhole(uint32_t index);
   uint32_t SocketFor(const pkt::Packet& packet) const;
 
   std::vector<UdpSocket> sockets_;
   base::UniqueFd epoll_;
   std::unique_ptr<pkt::FramePool> pool_;
-  std::unique_ptr<pkt::FramePool> buffers_;  // kMessages frames, held for good.
-  std::array<uint8_t*, kMessages> memory_{};
+  std::unique_ptr<pkt::FramePool> buffers_;  // kMessages are held for receiving.
+  std::array<pkt::Packet*, kMessages> held_{};
   std::array<Message, kMessages> messages_{};
   uint32_t message_count_ = 0;
   uint32_t message_next_ = 0;

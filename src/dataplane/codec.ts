@@ -5,7 +5,7 @@ import { ipv4ToBytes } from "../addr/ipv4.js";
 import { ipv6ToBytes } from "../addr/ipv6.js";
 import { macToBytes } from "../addr/mac.js";
 import { RipstopError } from "../lib/errors.js";
-import type { NextHop, Peer, PeerTable } from "./peer-table.js";
+import type { LocalEndpoint, NextHop, Peer } from "./peer-table.js";
 
 export const TABLE_MAGIC = 0x42545352;
 export const TABLE_LAYOUT = 1;
@@ -48,8 +48,19 @@ export const PEER = {
   reserved: 56,
 } as const;
 
+/** A peer as the table knows it; `prefix` null: it is reached by MAC address (a bridged overlay of the library). */
+export interface EncodablePeer extends Pick<Peer, "id" | "underlay" | "vtepMac"> {
+  readonly prefix: Prefix | null;
+}
+
+export interface EncodableTable {
+  readonly version: bigint;
+  readonly local: LocalEndpoint;
+  readonly peers: readonly EncodablePeer[];
+}
+
 /** `nextHops` by peer id; a peer without one is left to ports that let the kernel resolve. Throws TABLE_TOO_BIG. */
-export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, NextHop> = new Map()): Uint8Array {
+export function encodePeerTable(table: EncodableTable, nextHops: ReadonlyMap<number, NextHop> = new Map()): Uint8Array {
   const { peers } = table;
   const bytes = new Uint8Array(peersOffset(table) + peers.length * PEER_BYTES);
   const view = new DataView(bytes.buffer);
@@ -63,12 +74,12 @@ export function encodePeerTable(table: PeerTable, nextHops: ReadonlyMap<number, 
 }
 
 /** Where the records of the peers begin. */
-export function peersOffset({ local }: PeerTable): number {
+export function peersOffset({ local }: Pick<EncodableTable, "local">): number {
   return HEADER_BYTES + local.prefixes.length * PREFIX_BYTES;
 }
 
 /** Everything before the peers. Throws TABLE_TOO_BIG. */
-export function putHeader(bytes: Uint8Array, view: DataView, { version, local, peers }: PeerTable): void {
+export function putHeader(bytes: Uint8Array, view: DataView, { version, local, peers }: EncodableTable): void {
   requireAtMost("peers", peers.length, PEERS_MAX);
   requireAtMost("local prefixes", local.prefixes.length, LOCAL_PREFIXES_MAX);
   view.setUint32(HEADER.magic, TABLE_MAGIC, true);
@@ -98,14 +109,22 @@ export function withVersion(table: Uint8Array, version: bigint): Uint8Array {
   return copy;
 }
 
-export function putPeer(bytes: Uint8Array, view: DataView, at: number, peer: Peer, nextHop: NextHop | undefined): void {
+export function putPeer(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  peer: EncodablePeer,
+  nextHop: NextHop | undefined,
+): void {
   view.setUint32(at + PEER.id, peer.id, true);
   view.setUint8(at + PEER.flags, nextHop === undefined ? 0 : PEER_RESOLVED);
-  view.setUint8(at + PEER.prefix_family, peer.prefix.family);
-  view.setUint8(at + PEER.prefix_length, peer.prefix.length);
+  if (peer.prefix !== null) {
+    view.setUint8(at + PEER.prefix_family, peer.prefix.family);
+    view.setUint8(at + PEER.prefix_length, peer.prefix.length);
+    putAddress(bytes, at + PEER.prefix, peer.prefix);
+  }
   view.setUint8(at + PEER.underlay_family, peer.underlay.family);
   view.setUint16(at + PEER.path_mtu, nextHop?.pathMtu ?? 0, true);
-  putAddress(bytes, at + PEER.prefix, peer.prefix);
   putAddress(bytes, at + PEER.underlay, peer.underlay);
   putMac(bytes, at + PEER.vtep_mac, peer.vtepMac);
   putMac(bytes, at + PEER.next_hop_mac, nextHop?.mac ?? null);

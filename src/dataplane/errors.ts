@@ -13,7 +13,7 @@ const CAPABILITY_OF_OP: ReadonlyArray<readonly [pattern: RegExp, capability: str
 
 /** "EPERM" for 1; "errno 4095" where libuv knows no name. */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `errno ${errno}`;
+  return getSystemErrorMap().get(-Math.abs(errno))?.[0] ?? `errno ${Math.abs(errno)}`;
 }
 
 /** "operation not permitted (EPERM)". */
@@ -46,6 +46,12 @@ export function toRipstopError(error: NativeError): RipstopError {
   const detail = error.detail === "" ? "" : `: ${error.detail}`;
   return new RipstopError(error.code, `${what} failed${answer}${detail}${remedy}`, {
     op: error.op,
-    ...(error.errno > 0 ? { errno: error.errno } : {}),
+    ...(error.errno > 0 ? { errno: error.errno, cause: systemError(error) } : {}),
   });
+}
+
+/** The kernel's answer as Node itself would report it: `cause.code` is "EPERM". */
+function systemError({ errno, op }: NativeError): NodeJS.ErrnoException {
+  const made: NodeJS.ErrnoException = new Error(`${op}: ${describeErrno(errno)}`);
+  return Object.assign(made, { code: errnoName(errno), errno: -errno, syscall: op });
 }

@@ -97,7 +97,7 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
 
 /** A VXLAN device binds its port when it comes up; that is where a port in use shows. */
 function explainPort(error: unknown, name: string, port: number): unknown {
-  if (!(error instanceof RipstopError) || error.errno !== constants.errno.EADDRINUSE) return error;
+  if (!(error instanceof RipstopError) || error.errno !== -constants.errno.EADDRINUSE) return error;
   return new RipstopError(
     "PORT_IN_USE",
     `cannot bring ${name} up: UDP port ${port} is in use by another program; stop that one (\`ss -lunp\` names it), or set Backend.Port to a free port on every node`,

@@ -3,7 +3,7 @@
 export interface RipstopErrorOptions {
   /** The operation or system call, e.g. "bind(UDP 8472)". */
   readonly op?: string;
-  /** Positive errno where the kernel answered. */
+  /** Where the kernel answered; the sign does not matter. */
   readonly errno?: number;
   readonly cause?: unknown;
   /** Process exit code for the CLI; 1 unless said otherwise. */
@@ -13,6 +13,7 @@ export interface RipstopErrorOptions {
 export class RipstopError extends Error {
   readonly code: string;
   readonly op: string | undefined;
+  /** Negative, as in all of Node's errors; undefined where no system call was refused. */
   readonly errno: number | undefined;
   readonly exitCode: number;
 
@@ -22,7 +23,12 @@ export class RipstopError extends Error {
     this.name = "RipstopError";
     this.code = code;
     this.op = options.op;
-    this.errno = options.errno;
+    this.errno = options.errno === undefined ? undefined : -Math.abs(options.errno);
     this.exitCode = options.exitCode ?? 1;
+  }
+
+  /** The operation under the name that Node's errors have for it. */
+  get syscall(): string | undefined {
+    return this.op;
   }
 }

@@ -3,9 +3,10 @@ import { nativePath } from "../config/native-path.js";
 import type { Binding } from "../dataplane/binding.js";
 import { loadNative } from "../dataplane/native.js";
 import { RipstopError } from "../lib/errors.js";
+import type { FabricBinding } from "./fabric-binding.js";
 import type { PortBinding } from "./port-binding.js";
 
-export type LibraryBinding = Binding & PortBinding;
+export type LibraryBinding = Binding & PortBinding & FabricBinding;
 
 let loaded: LibraryBinding | null = null;
 
@@ -27,6 +28,10 @@ export function isSupported(): { readonly supported: true } | { readonly support
 
 function load(): LibraryBinding {
   const binding = loadNative({ path: nativePath() }) as Partial<LibraryBinding> & Binding;
-  if (typeof binding.openPort === "function") return binding as LibraryBinding;
-  throw new RipstopError("NATIVE_BORDER_MISMATCH", "the native addon lacks openPort; rebuild it with `npm run build`");
+  const missing = (["openPort", "openMemoryPair", "openFabric"] as const).filter((name) => binding[name] === undefined);
+  if (missing.length === 0) return binding as LibraryBinding;
+  throw new RipstopError(
+    "NATIVE_BORDER_MISMATCH",
+    `the native addon lacks ${missing.join(", ")}; rebuild it with \`npm run build\``,
+  );
 }

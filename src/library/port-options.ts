@@ -48,14 +48,46 @@ const memoryPairOptions = z.strictObject({
   poison,
 });
 
-/**
- * - `tap`: makes a TAP device and is its far end: whole Ethernet frames. Needs CAP_NET_ADMIN.
- * - `tun`: the same for bare IP packets; a made-up Ethernet header stands in front. Needs CAP_NET_ADMIN.
- * - `packet`: sees every frame an existing device receives, besides the kernel. Needs CAP_NET_RAW.
- * - `pcap`: replays one pcapng file and records into another. Needs nothing.
- */
-export type PortOptions = z.input<typeof portOptions>;
-export type MemoryPairOptions = z.input<typeof memoryPairOptions>;
+interface MadeDevice {
+  /** The device to make; it vanishes with the port. */
+  readonly device: string;
+  /** 1500 unless said otherwise. */
+  readonly mtu?: number | undefined;
+  /** Whether the device may have IPv6 addresses of its own. */
+  readonly ipv6?: boolean | undefined;
+}
+interface Debugged {
+  /** Overwrites the frames of a batch that has ended, so that a view that was kept too long shows. */
+  readonly poison?: boolean | undefined;
+}
+/** Makes a TAP device and is its far end: whole Ethernet frames. Needs CAP_NET_ADMIN. */
+export interface TapOptions extends MadeDevice, Debugged {
+  readonly kind: "tap";
+}
+/** The same for bare IP packets; a made-up Ethernet header stands in front. Needs CAP_NET_ADMIN. */
+export interface TunOptions extends MadeDevice, Debugged {
+  readonly kind: "tun";
+}
+/** Sees every frame an existing device receives, besides the kernel. Needs CAP_NET_RAW. */
+export interface PacketSocketOptions extends Debugged {
+  readonly kind: "packet";
+  readonly device: string;
+}
+/** Replays one pcapng file and records into another. Needs nothing. */
+export interface PcapOptions extends Debugged {
+  readonly kind: "pcap";
+  readonly replay?: string | undefined;
+  readonly record?: string | undefined;
+}
+export type PortOptions = TapOptions | TunOptions | PacketSocketOptions | PcapOptions;
+
+export interface MemoryPairOptions extends Debugged {
+  readonly name?: string | undefined;
+  /** A frame with its headroom of 128 bytes; a multiple of 2048, which is the default. */
+  readonly frameBytes?: number | undefined;
+  /** Packets in flight each way; a power of two, 256 unless said otherwise. */
+  readonly ringPackets?: number | undefined;
+}
 
 /** Throws PORT_OPTIONS_INVALID, naming the first wrong field, its value and what it must be. */
 export function checkPortOptions(given: unknown): NativePortOptions {

@@ -56,7 +56,8 @@ export interface NodeAssignment {
 }
 
 export interface Store {
-  readonly kind: "etcd" | "kube" | "file";
+  /** "etcd", "kube", "file", or the name of your own. */
+  readonly kind: string;
   /** Only where the store hands out subnets (Kubernetes); absent: we allocate (subnet/allocator.ts). */
   readonly assignment?: NodeAssignment;
   /** The raw net-conf text; rejects with code STORE_NO_CONFIG when there is none. */

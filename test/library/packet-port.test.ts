@@ -1,4 +1,5 @@
 // PacketPort over memory ports: no root, real native code. Every test ends with the law of the counters.
+// Alone: it judges a rate.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -15,8 +15,16 @@ test("the kernel's answer is given in words and by name", () => {
   });
   assert.equal(error.message, "open(/dev/net/tun) failed: no such device (ENODEV): load the tun module");
   assert.equal(error.code, "TAP_OPEN_FAILED");
-  assert.equal(error.errno, ENODEV);
+  assert.equal(error.errno, -ENODEV);
   assert.equal(error.op, "open(/dev/net/tun)");
+  assert.equal(error.syscall, "open(/dev/net/tun)");
+});
+
+test("the cause is what Node itself would have thrown", () => {
+  const { cause } = toRipstopError({ code: "X", errno: EPERM, op: "ioctl(TUNSETIFF)", detail: "" });
+  const { code, errno, syscall, message } = cause as NodeJS.ErrnoException;
+  assert.deepEqual([code, errno, syscall], ["EPERM", -EPERM, "ioctl(TUNSETIFF)"]);
+  assert.match(message, /operation not permitted/);
 });
 
 for (const { op, errno, capability } of [

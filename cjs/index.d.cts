@@ -1,0 +1,2 @@
+// The types of the library for require().
+export * from "../dist/src/index.js";

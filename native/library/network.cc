@@ -1,0 +1,138 @@
+#include "library/network.h"
+
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "pkt/lane_layout.h"
+
+namespace library {
+
+namespace {
+
+constexpr uint32_t kSegmentFrames = 512;
+constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay with headers and headroom.
+constexpr uint32_t kBigFrames = pkt::kBatchMax;
+constexpr uint32_t kBigFrameBytes = 34 * 2048;  // A super-packet of 64 KiB.
+
+uint64_t RandomSalt() {
+  uint64_t salt = 0;
+  if (getrandom(&salt, sizeof salt, GRND_NONBLOCK) != sizeof salt) salt = base::MonotonicNs();
+  return salt;
+}
+
+// Before the first table nothing may pass: fail closed, counted.
+void DropWithoutTable(pkt::Batch& batch, pkt::LaneCounters& counters) {
+  for (const pkt::Packet* packet : batch) {
+    counters.rx_packets.Add(1);
+    counters.rx_frames.Add(1);
+    counters.rx_bytes.Add(packet->len);
+    counters.Drop(pkt::DropReason::kNoTable, 1);
+  }
+  pkt::GiveAll(batch);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Network>> Network::Create(const NetworkOptions& options,
+                                                       OpenedPort overlay, port::Port& underlay) {
+  auto segments = pkt::FramePool::Create(kSegmentFrames, kSegmentFrameBytes);
+  if (!segments.ok()) return segments.error();
+  auto big = pkt::FramePool::Create(kBigFrames, kBigFrameBytes);
+  if (!big.ok()) return big.error();
+  return std::unique_ptr<Network>(new Network(options, std::move(overlay), underlay,
+                                              std::move(segments).value(), std::move(big).value()));
+}
+
+Network::Network(const NetworkOptions& options, OpenedPort overlay, port::Port& underlay,
+                 std::unique_ptr<pkt::FramePool> segments, std::unique_ptr<pkt::FramePool> big)
+    : options_(options),
+      salt_(RandomSalt()),
+      segments_(std::move(segments)),
+      big_(std::move(big)),
+      overlay_(std::move(overlay.port)),
+      share_(underlay, options.format.vni),
+      routed_(*overlay_),
+      encap_(routed_, share_, *segments_, tap_),
+      decap_(share_, routed_, *segments_, *big_, tap_),
+      fdb_(options.format.bridged ? options.fdb_entries : 1, options.aging_ns, salt_),
+      to_underlay_(share_, *segments_, out_counters_, false, tap_, capture::Point::kUnderlay),
+      to_overlay_(*overlay_, *segments_, in_counters_, false, tap_, capture::Point::kOverlay) {}
+
+base::Status Network::Apply(std::span<const uint8_t> table) {
+  auto snapshot = fwd::Snapshot::Build(table, options_.format, salt_);
+  if (!snapshot.ok()) return snapshot.error();
+  table_version_ = snapshot.value()->version();
+  peers_ = static_cast<uint32_t>(snapshot.value()->peers().size());
+  publisher_.Publish(std::move(snapshot).value());
+  return base::Ok();
+}
+
+uint32_t Network::Run(uint64_t now_ns) {
+  const fwd::Snapshot* table = publisher_.Adopt(0);
+  tap_.Adopt(now_ns);
+  uint32_t moved;
+  if (options_.format.bridged) {
+    moved = RunBridged(table, now_ns);
+  } else {
+    routed_.Follow(table);
+    moved = encap_.Run(table, now_ns) + decap_.Run(table, now_ns);
+  }
+  overlay_->Flush();
+  return moved;
+}
+
+uint32_t Network::RunBridged(const fwd::Snapshot* table, uint64_t now_ns) {
+  const uint32_t out = overlay_->Receive(batch_, out_counters_);
+  if (out != 0) {
+    out_counters_.rx_batches.Add(1);
+    if (tap_.on(capture::Point::kOverlay)) [[unlikely]]
+      tap_.Record(batch_, capture::Point::kOverlay, capture::Direction::kIn);
+    if (table == nullptr) {
+      DropWithoutTable(batch_, out_counters_);
+    } else {
+      path::BridgeOut({*table, fdb_, out_counters_, bridge_counters_, now_ns, *segments_,
+                       options_.learns, options_.floods},
+                      batch_, forward_);
+      forward_.Flush();
+    }
+  }
+  const uint32_t in = share_.Receive(batch_, in_counters_);
+  if (in != 0) {
+    in_counters_.rx_batches.Add(1);
+    if (tap_.on(capture::Point::kUnderlay)) [[unlikely]]
+      tap_.Record(batch_, capture::Point::kUnderlay, capture::Direction::kIn);
+    if (table == nullptr) {
+      DropWithoutTable(batch_, in_counters_);
+    } else {
+      path::BridgeIn({*table, fdb_, in_counters_, bridge_counters_, now_ns, *segments_,
+                      options_.learns, options_.floods},
+                     batch_, deliver_);
+      deliver_.Flush();
+    }
+  }
+  return out + in;
+}
+
+const std::vector<std::string>& Network::CounterNames() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const char* lane : {"encap", "decap", "answer"}) pkt::AppendLaneNames(lane, &all);
+#define X(member, name) all.push_back("bridge." name);
+    RS_BRIDGE_COUNTERS(X)
+#undef X
+    return all;
+  }();
+  return names;
+}
+
+void Network::ReadCounters(uint64_t* into) const {
+  const bool bridged = options_.format.bridged;
+  into = pkt::AppendLane(bridged ? out_counters_ : encap_.counters(), into);
+  into = pkt::AppendLane(bridged ? in_counters_ : decap_.counters(), into);
+  into = pkt::AppendLane(encap_.answers(), into);
+#define X(member, name) *into++ = bridge_counters_.member.Read();
+  RS_BRIDGE_COUNTERS(X)
+#undef X
+}
+
+}  // namespace library

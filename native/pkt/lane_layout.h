@@ -1,0 +1,28 @@
+// In which order the counters of a lane cross the border, and under which names. Control thread.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pkt/counters.h"
+
+namespace pkt {
+
+inline void AppendLaneNames(const std::string& lane, std::vector<std::string>* names) {
+#define X(member, name) names->push_back(lane + "." name);
+  RS_LANE_COUNTERS(X)
+#undef X
+  for (const DropReasonText& reason : kDropReasonTexts)
+    names->push_back(lane + ".drop." + reason.label);
+}
+
+// Returns where the next value goes.
+inline uint64_t* AppendLane(const LaneCounters& lane, uint64_t* at) {
+#define X(member, name) *at++ = lane.member.Read();
+  RS_LANE_COUNTERS(X)
+#undef X
+  for (const Counter& drop : lane.drops) *at++ = drop.Read();
+  return at;
+}
+
+}  // namespace pkt

@@ -1,0 +1,254 @@
+// An overlay network in this process, programmed whole: say who the peers are, and the worker carries packets. Routed (IP by
+// prefix) or bridged (Ethernet by MAC, learning). Needs no kernel VXLAN device and meets those of others on the wire. Packets
+// never come near JavaScript, except through the `port` of a memory overlay. Thread: the one that opened it.
+import type { Mac } from "../addr/address.js";
+import { formatPrefix } from "../addr/prefix.js";
+import type { CapturedPacket } from "../dataplane/capture-records.js";
+import { encodePeerTable } from "../dataplane/codec.js";
+import { type Counters, nameCounters, unaccounted } from "../dataplane/counters.js";
+import { toRipstopError } from "../dataplane/errors.js";
+import { Netlink } from "../host/netlink.js";
+import { RipstopError } from "../lib/errors.js";
+import { addon } from "./addon.js";
+import { type CaptureOptions, type CaptureStatistics, readCapture } from "./capture.js";
+import { overlayMtu } from "./codec/mtu.js";
+import type { NativeNetwork, NetworkInspection } from "./fabric-binding.js";
+import {
+  type CheckedOverlayOptions,
+  checkOverlayOptions,
+  defaultVtepMac,
+  type OverlayOptions,
+  type OverlayPeer,
+  peerRecords,
+} from "./overlay-options.js";
+import { PacketPort } from "./packet-port.js";
+import { memoryOf, Underlay, type UnderlayOptions } from "./underlay.js";
+
+/** What replication and learning did; all zero in a routed overlay. */
+export interface BridgeCounters {
+  /** Frames made beside the original: one for each peer but one that a frame was flooded to. */
+  readonly copies: bigint;
+  readonly flooded: bigint;
+  readonly learned: bigint;
+  readonly moved: bigint;
+  readonly evicted: bigint;
+}
+
+export interface OverlayCounters extends Counters {
+  readonly bridge: BridgeCounters;
+}
+
+export interface OverlayInspection extends NetworkInspection {
+  readonly vni: number;
+  readonly mode: "routed" | "bridged";
+  readonly mtu: number;
+  readonly vtepMac: Mac;
+  /** Null for a memory overlay. */
+  readonly device: string | null;
+}
+
+export interface LearnedAddress {
+  readonly mac: string;
+  /** The peer's underlay address; null for this side. */
+  readonly underlay: string | null;
+}
+
+const BRIDGE_COUNTERS = ["copies", "flooded", "learned", "moved", "evicted"] as const;
+
+export class Overlay implements Disposable {
+  readonly vni: number;
+  readonly mode: "routed" | "bridged";
+  readonly mtu: number;
+  readonly vtepMac: Mac;
+  readonly underlay: Underlay;
+  /** The device's name; null for a memory overlay. */
+  readonly device: string | null;
+  /** The program's end of a memory overlay: inner frames. Null where a device stands. */
+  readonly port: PacketPort | null;
+  readonly #options: CheckedOverlayOptions;
+  readonly #native: NativeNetwork;
+  readonly #ownsUnderlay: boolean;
+  readonly #ids = new Map<string, number>();
+  readonly #values: BigUint64Array;
+  #version = 0n;
+  #closed = false;
+
+  private constructor(underlay: Underlay, options: CheckedOverlayOptions, ownsUnderlay: boolean) {
+    this.#options = options;
+    this.#ownsUnderlay = ownsUnderlay;
+    this.underlay = underlay;
+    this.vni = options.vni;
+    this.mode = options.mode;
+    const outerFamily = underlay.addressV4 === null ? 6 : 4;
+    this.mtu = options.mtu ?? overlayMtu(underlay.mtu, { encapsulation: "vxlan", outerFamily });
+    this.vtepMac = options.vtepMac ?? defaultVtepMac(ownUnderlay(underlay), options.vni);
+    const kind = choosePort(options);
+    this.device = kind === "memory" ? null : (options.device ?? `rs${options.vni}`);
+    this.#native = underlay.addNetwork({
+      vni: options.vni,
+      bridged: options.mode === "bridged",
+      port: underlay.udpPort,
+      checksumV4: options.checksumV4,
+      underlayMtu: underlay.mtu,
+      learns: options.learn,
+      floods: options.flood,
+      fdbEntries: options.fdbEntries,
+      agingSeconds: options.agingSeconds,
+      kind,
+      device: this.device ?? "",
+      mtu: this.mtu,
+      ipv6: options.ipv6 || options.prefixes.some(({ family }) => family === 6),
+      superPackets: kind === "tun",
+      ...memoryOf(this.mtu, `overlay ${options.vni}`),
+    });
+    this.port = this.#native.port === null ? null : PacketPort.adopt(this.#native.port);
+    this.#values = new BigUint64Array(addon().networkCounterLayout.length);
+  }
+
+  /** `underlay`: an open one, to be shared, or options for one of its own. Carries nothing before the first apply(). */
+  static open(given: OverlayOptions & { readonly underlay: Underlay | UnderlayOptions }): Overlay {
+    const { underlay, ...rest } = given;
+    const options = checkOverlayOptions(rest);
+    choosePort(options);
+    if (underlay instanceof Underlay) return new Overlay(underlay, options, false);
+    const own = Underlay.open(underlay);
+    try {
+      return new Overlay(own, options, true);
+    } catch (error) {
+      own.close();
+      throw error;
+    }
+  }
+
+  /** Who the peers are, all of them: what is not listed is gone. The table before stays in force when this one is refused. */
+  apply(peers: readonly OverlayPeer[]): void {
+    this.#opened("apply");
+    const bridged = this.mode === "bridged";
+    const records = peerRecords(peers, { vni: this.vni, bridged, ids: this.#ids });
+    const table = encodePeerTable(
+      {
+        version: ++this.#version,
+        local: {
+          prefixes: this.#options.prefixes,
+          underlayV4: this.underlay.addressV4,
+          underlayV6: this.underlay.addressV6,
+          underlayMac: null,
+          vtepMac: this.vtepMac,
+          overlayMtu: this.mtu,
+        },
+        peers: records.peers,
+      },
+      records.nextHops,
+    );
+    const refused = this.#native.apply(table);
+    if (refused !== null) throw toRipstopError(refused);
+  }
+
+  /** Gives the device addresses ("10.42.1.1/16") and routes to it. Rejects with NETLINK_REFUSED. Needs CAP_NET_ADMIN. */
+  async configure({
+    addresses = [],
+    routes = [],
+  }: {
+    readonly addresses?: readonly string[];
+    readonly routes?: readonly string[];
+  }): Promise<void> {
+    this.#opened("configure");
+    if (this.device === null) {
+      throw new RipstopError("OVERLAY_NO_DEVICE", "a memory overlay has no device to configure; use its port", {
+        op: "configure",
+      });
+    }
+    const netlink = Netlink.open({ binding: addon().netlink });
+    try {
+      const linkIndex = (await netlink.link(this.device))?.index ?? 0;
+      for (const prefix of addresses) await netlink.applyOne({ verb: "replace", object: "address", linkIndex, prefix });
+      for (const destination of routes)
+        await netlink.applyOne({ verb: "replace", object: "route", destination, linkIndex, scope: 253 });
+    } finally {
+      netlink.close();
+    }
+  }
+
+  /** Packets and bytes both ways, and every drop by its reason. Zero once closed. */
+  counters(): OverlayCounters {
+    const layout = addon().networkCounterLayout;
+    this.#native.readCounters(this.#values);
+    const bridge = Object.fromEntries(
+      BRIDGE_COUNTERS.map((name) => [name, this.#values[layout.indexOf(`bridge.${name}`)] ?? 0n]),
+    ) as unknown as BridgeCounters;
+    return { ...nameCounters(layout, this.#values), bridge };
+  }
+
+  /** Null once closed. */
+  inspect(): OverlayInspection | null {
+    const seen = this.#native.inspect();
+    if (seen === null) return null;
+    const { vni, mode, mtu, vtepMac, device } = this;
+    return { ...seen, vni, mode, mtu, vtepMac, device };
+  }
+
+  /** Bridged: what has been learned. Stops the worker for a moment: for people and tests, not for every packet. */
+  learned(): readonly LearnedAddress[] {
+    const names = new Map([...this.#ids].map(([name, id]) => [id, name]));
+    return this.#native.fdb().map(([mac, peer]) => ({ mac, underlay: names.get(peer) ?? null }));
+  }
+
+  /**
+   * Copies of what the overlay receives and sends, as it comes, until the signal or close(). `drop` shows what a routed overlay
+   * drops. A reader that is too slow loses packets, and the statistics say how many; the overlay never waits.
+   */
+  async *capture(options: CaptureOptions = {}): AsyncGenerator<CapturedPacket, CaptureStatistics, void> {
+    this.#opened("capture");
+    return yield* readCapture(this.#native, options, () => this.closed);
+  }
+
+  get closed(): boolean {
+    return this.#closed || this.underlay.closed;
+  }
+
+  /** Idempotent. The device goes, and the underlay too when it was opened for this overlay. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#native.close();
+    this.port?.close();
+    if (this.#ownsUnderlay) this.underlay.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** "vni 42 routed 10.42.1.0/24", for logs. */
+  toString(): string {
+    return ["vni", this.vni, this.mode, ...this.#options.prefixes.map(formatPrefix)].join(" ");
+  }
+
+  #opened(op: string): void {
+    if (!this.closed) return;
+    throw new RipstopError("OVERLAY_CLOSED", `${op} on a closed overlay; open a new one`, { op });
+  }
+}
+
+/** What the law `rx + copies = tx + punts + replies + drops` leaves unexplained, over both directions; 0n at rest. */
+export function unaccountedOverlay(counters: OverlayCounters): bigint {
+  const { encap, decap, answer } = unaccounted(counters);
+  return encap + counters.bridge.copies + decap + answer;
+}
+
+function choosePort({ mode, port }: CheckedOverlayOptions): "tun" | "tap" | "memory" {
+  const natural = mode === "routed" ? "tun" : "tap";
+  if (port === "auto") return natural;
+  if (port === "memory" || port === natural) return port;
+  throw new RipstopError(
+    "OVERLAY_OPTIONS_INVALID",
+    `overlay option port (${port}): a ${mode} overlay takes auto, ${natural} or memory`,
+    { op: "open" },
+  );
+}
+
+function ownUnderlay({ addressV4, addressV6 }: Underlay): Parameters<typeof defaultVtepMac>[0] {
+  return addressV4 !== null
+    ? { family: 4, address: addressV4 }
+    : { family: 6, address: addressV6 as NonNullable<typeof addressV6> };
+}
