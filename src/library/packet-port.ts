@@ -22,6 +22,9 @@ import { checkMemoryPairOptions, checkPortOptions, type MemoryPairOptions, type 
 /** Batches in a row before timers and I/O get their turn. */
 const BATCHES_BEFORE_TURN = 16;
 
+/** Who waits is in use, whatever else has been forgotten; who does not may be collected, although native code can wake it. */
+const waiting = new Set<PacketPort>();
+
 export interface PacketStreamOptions {
   /** Ends the iteration. */
   readonly signal?: AbortSignal | undefined;
@@ -203,6 +206,7 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
     await new Promise<void>((resolve, reject) => {
       const end = (): void => {
         this.#wake = null;
+        waiting.delete(this);
         this.#native.ref(false);
         signal?.removeEventListener("abort", onAbort);
       };
@@ -214,7 +218,8 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
         end();
         resolve();
       };
-      const refused = this.#native.wait(() => this.#wake?.());
+      waiting.add(this);
+      const refused = this.#native.wait(wakerOf(new WeakRef(this)));
       if (refused !== null) {
         end();
         reject(toRipstopError(refused));
@@ -288,12 +293,17 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
     this.close();
   }
 
-  /** The native object, for parts of the library that join ports. @internal */
-  get native(): NativePort {
-    return this.#native;
+  /** There may be something to receive. @internal */
+  wake(): void {
+    this.#wake?.();
   }
 
   #gone(op: string): RipstopError {
     return new RipstopError("PORT_CLOSED", `${op} on a closed port; open a new one`, { op });
   }
+}
+
+/** Outside the class, so that it holds nothing but the weak reference. */
+function wakerOf(port: WeakRef<PacketPort>): () => void {
+  return () => port.deref()?.wake();
 }
