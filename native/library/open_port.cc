@@ -64,6 +64,7 @@ base::Result<OpenedPort> OpenUdp(const UdpRequest& request) {
   udp.port = request.port;
   udp.device = request.device;
   udp.mtu = request.mtu;
+  udp.whole = true;
   for (const std::string* text : {&request.address4, &request.address6}) {
     if (text->empty()) continue;
     in_addr v4{};

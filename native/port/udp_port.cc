@@ -35,7 +35,8 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
   auto pool =
       pkt::FramePool::Create(options.frames, (needed + kFrameStep - 1) / kFrameStep * kFrameStep);
   if (!pool.ok()) return pool.error();
-  auto buffers = pkt::FramePool::Create(kMessages + kWholeMax, kMessageBytes + kFrameStep);
+  auto buffers = pkt::FramePool::Create(kMessages + (options.whole ? kWholeMax : 0),
+                                        kMessageBytes + kFrameStep);
   if (!buffers.ok()) return buffers.error();
   std::unique_ptr<UdpPort> port(
       new UdpPort(std::move(sockets), std::move(pool).value(), std::move(buffers).value()));

@@ -2,8 +2,7 @@
 // flannel's `udp` format works without any privilege over the device. One socket per address
 // family. Receive makes up the outer Ethernet, IP and UDP headers that the path checks; transmit
 // strips those that encap built and sends equal datagrams to one peer as one segmented send
-// (UDP_SEGMENT); coalesced ones arrive so, too (UDP_GRO). A single datagram longer than a frame is
-// handed over whole: a kernel VXLAN peer on this machine sends its super-packets uncut. All packets
+// (UDP_SEGMENT); coalesced ones arrive so, too (UDP_GRO). All packets
 // leave from one source port: no entropy for ECMP, as with flannel's own `udp` backend. Owner: the
 // engine. Thread: Open on the control thread, the rest on the worker.
 #pragma once
@@ -30,6 +29,9 @@ struct UdpOptions {
   std::string device;
   uint32_t mtu = 1500;  // Of the underlay: the longest datagram that may arrive.
   bool segmentation = true;
+  // Hand over a single datagram longer than a frame, as a kernel VXLAN peer on this machine sends
+  // its super-packets; else it is dropped. VXLAN only: nobody else leaves packets uncut.
+  bool whole = false;
   uint32_t frames = 2048;  // Of 2 KiB for an MTU of 1500.
 };
 

@@ -239,6 +239,28 @@ TEST_F(UdpPortTest, DropsDatagramsLongerThanTheMtuAndKeepsTheRestWhenFramesRunOu
   pkt::GiveAll(batch);
 }
 
+TEST_F(UdpPortTest, HandsOverLongDatagramsWholeWhenAskedUntilItsBuffersAreOut) {
+  auto big = UdpPort::Open({.local4 = Ip("127.0.0.1"), .local6 = {}, .device = "", .mtu = 9000});
+  auto small =
+      UdpPort::Open({.local4 = Ip("127.0.0.2"), .local6 = {}, .device = "", .whole = true});
+  ASSERT_TRUE(big.ok() && small.ok());
+  pkt::Batch batch;
+  for (uint32_t i = 0; i < 40; ++i)
+    batch.Push(Encapsulated((*big)->pool(), Ip("127.0.0.2"), i, 4000 + i));
+  (*big)->Transmit(batch, sent_);
+  ASSERT_EQ(ReceiveSome(**small, batch), 24U);
+  for (uint32_t i = 0; i < batch.count; ++i) {
+    ASSERT_EQ(batch.items[i]->len, 42 + 4000 + i);
+    ASSERT_EQ(base::LoadBe32(batch.items[i]->data + 42), i);
+  }
+  EXPECT_EQ(Dropped(received_, pkt::DropReason::kRxTruncated), 16U);
+  pkt::GiveAll(batch);
+  batch.Push(Encapsulated((*big)->pool(), Ip("127.0.0.2"), 7, 4000));
+  (*big)->Transmit(batch, sent_);
+  ASSERT_EQ(ReceiveSome(**small, batch), 1U) << "once buffers are back";
+  pkt::GiveAll(batch);
+}
+
 TEST_F(UdpPortTest, SaysWhoMayHoldThePort) {
   auto a = Open("127.0.0.1", "fd00::1");
   UdpOptions options;
