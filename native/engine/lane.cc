@@ -2,6 +2,7 @@
 
 #include <initializer_list>
 
+#include "engine/no_table.h"
 #include "path/coalesce.h"
 #include "path/decap.h"
 #include "path/encap.h"
@@ -9,17 +10,6 @@
 namespace engine {
 
 namespace {
-
-// Before the first table nothing may pass: fail closed, counted.
-void DropWithoutTable(pkt::Batch& batch, pkt::LaneCounters& counters) {
-  for (const pkt::Packet* packet : batch) {
-    counters.rx_packets.Add(1);
-    counters.rx_frames.Add(1);
-    counters.rx_bytes.Add(packet->len);
-    counters.Drop(pkt::DropReason::kNoTable, 1);
-  }
-  pkt::GiveAll(batch);
-}
 
 using capture::Direction;
 using capture::Point;

@@ -1,8 +1,7 @@
 #include "library/network.h"
 
-#include <sys/random.h>
-
-#include "base/clock.h"
+#include "base/salt.h"
+#include "engine/no_table.h"
 #include "pkt/lane_layout.h"
 
 namespace library {
@@ -13,23 +12,6 @@ constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay with headers and headroom.
 constexpr uint32_t kBigFrames = pkt::kBatchMax;
 constexpr uint32_t kBigFrameBytes = 34 * 2048;  // A super-packet of 64 KiB.
-
-uint64_t RandomSalt() {
-  uint64_t salt = 0;
-  if (getrandom(&salt, sizeof salt, GRND_NONBLOCK) != sizeof salt) salt = base::MonotonicNs();
-  return salt;
-}
-
-// Before the first table nothing may pass: fail closed, counted.
-void DropWithoutTable(pkt::Batch& batch, pkt::LaneCounters& counters) {
-  for (const pkt::Packet* packet : batch) {
-    counters.rx_packets.Add(1);
-    counters.rx_frames.Add(1);
-    counters.rx_bytes.Add(packet->len);
-    counters.Drop(pkt::DropReason::kNoTable, 1);
-  }
-  pkt::GiveAll(batch);
-}
 
 }  // namespace
 
@@ -46,7 +28,7 @@ base::Result<std::unique_ptr<Network>> Network::Create(const NetworkOptions& opt
 Network::Network(const NetworkOptions& options, OpenedPort overlay, port::Port& underlay,
                  std::unique_ptr<pkt::FramePool> segments, std::unique_ptr<pkt::FramePool> big)
     : options_(options),
-      salt_(RandomSalt()),
+      salt_(base::RandomSalt()),
       segments_(std::move(segments)),
       big_(std::move(big)),
       overlay_(std::move(overlay.port)),
@@ -88,7 +70,7 @@ uint32_t Network::RunBridged(const fwd::Snapshot* table, uint64_t now_ns) {
     if (tap_.on(capture::Point::kOverlay)) [[unlikely]]
       tap_.Record(batch_, capture::Point::kOverlay, capture::Direction::kIn);
     if (table == nullptr) {
-      DropWithoutTable(batch_, out_counters_);
+      engine::DropWithoutTable(batch_, out_counters_);
     } else {
       path::BridgeOut({*table, fdb_, out_counters_, bridge_counters_, now_ns, *segments_,
                        options_.learns, options_.floods},
@@ -102,7 +84,7 @@ uint32_t Network::RunBridged(const fwd::Snapshot* table, uint64_t now_ns) {
     if (tap_.on(capture::Point::kUnderlay)) [[unlikely]]
       tap_.Record(batch_, capture::Point::kUnderlay, capture::Direction::kIn);
     if (table == nullptr) {
-      DropWithoutTable(batch_, in_counters_);
+      engine::DropWithoutTable(batch_, in_counters_);
     } else {
       path::BridgeIn({*table, fdb_, in_counters_, bridge_counters_, now_ns, *segments_,
                       options_.learns, options_.floods},

@@ -1,12 +1,12 @@
 #include "plane/plane.h"
 
-#include <sys/random.h>
 #include <time.h>
 
 #include <algorithm>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/salt.h"
 #include "fwd/snapshot.h"
 #include "pkt/lane_layout.h"
 
@@ -20,13 +20,6 @@ using steer::Hook;
 constexpr uint32_t kDrainMs = 100;
 // Longer than a program that saw us alive takes to hand its packet over, and than a worker to wake.
 constexpr uint32_t kQuietMs = 3;
-
-// Peers choose addresses and MACs; nobody outside may know how the tables hash them.
-uint64_t RandomSalt() {
-  uint64_t salt = 0;
-  if (getrandom(&salt, sizeof salt, GRND_NONBLOCK) != sizeof salt) salt = base::MonotonicNs();
-  return salt;
-}
 
 }  // namespace
 
@@ -119,7 +112,7 @@ base::Status Plane::Attach() {
 base::Status Plane::Apply(std::span<const uint8_t> table) {
   if (closed_)
     return base::Error{"PLANE_CLOSED", 0, "apply", "the data plane is closed; open a new one"};
-  auto snapshot = fwd::Snapshot::Build(table, options_.format, RandomSalt());
+  auto snapshot = fwd::Snapshot::Build(table, options_.format, base::RandomSalt());
   if (!snapshot.ok()) return snapshot.error();
   const uint64_t version = snapshot.value()->version();
   const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());

@@ -78,4 +78,15 @@ describe("the builds of the addon", () => {
     buildOffline(folder, ["scripts/build-addon.mjs"], { RIPSTOP_NODE_API_HEADERS: "1" });
     assertSameAsPrimary(join(folder, "build/Release/ripstop.node"));
   });
+
+  it("gives the same addon with the compiler alone, as an installed package builds it, without network", {
+    skip,
+  }, () => {
+    const folder = copyOfTheSources("plain");
+    rmSync(join(folder, "node_modules"));
+    for (const name of ["node-addon-api", "node-api-headers"])
+      cpSync(join(root, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
+    buildOffline(folder, ["scripts/build-addon.mjs"]);
+    assertSameAsPrimary(join(folder, "build/Release/ripstop.node"));
+  });
 });
