@@ -91,6 +91,22 @@ for (const { description, flags = [], networkConfig = NETWORK_CONFIG, wrapper = 
   });
 }
 
+test("no secret reaches the log, whatever the verbosity", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    const secret = "correct-horse-battery";
+    const flags = ["--store=etcd", "--etcd-endpoints=http://127.0.0.1:9", "--etcd-username=node", "-v=10"];
+    for (const [flag, environment] of [
+      [[`--etcd-password=${secret}`], {}],
+      [[], { FLANNELD_ETCD_PASSWORD: secret }],
+    ] as const) {
+      const ended = host.runAgent([...flags, ...flag], ["timeout", "3"], environment);
+      assert.match(ended.stderr, /waiting for the network configuration/);
+      assert.ok(!`${ended.stdout}${ended.stderr}`.includes(secret), ended.stderr);
+      assert.match(ended.stderr, /"username":"node"/);
+    }
+  });
+});
+
 test("a UDP port that somebody else has is refused, and device and lease are given back", {
   skip: rootNeeded,
 }, async () => {
