@@ -3,11 +3,13 @@
 // nothing: device, routes, lease and data plane stay, so that its restart costs no packet.
 import { chooseDataPlane, type DataPlaneChoice, parseNetworkConfig } from "../config/network-config.js";
 import { type AgentOptions, redactOptions } from "../config/options.js";
+import { settleClaims } from "../lease/claims.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
 import { Trigger } from "../lib/trigger.js";
 import { ripstopVersion } from "../lib/version.js";
+import type { LeaseSnapshot } from "../store/store.js";
 import type { NodeIdentity } from "../subnet/lease-claim.js";
 import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv } from "../subnet/subnet-env.js";
@@ -53,6 +55,8 @@ export class Agent {
   readonly #standings: NodeStandings;
   readonly #unwritten: Trigger;
   #peers: ReadonlyMap<string, Lease> = new Map();
+  /** Records that make no peer, for status. */
+  #quarantined: LeaseSnapshot["quarantined"] = [];
 
   constructor(options: AgentOptions, parts: AgentParts, paths: RunPaths, board: StatusBoard) {
     this.#options = options;
@@ -163,7 +167,7 @@ export class Agent {
       const before = await untilStoreAnswers("the leases", list, this.#parts, patience);
       const lease = await subnets.acquire(identity, attrsFor, patience);
       if (!before.has(lease.key)) undo.add(() => store.deleteLease(lease, AbortSignal.timeout(UNDO_MS)));
-      this.#peers = await untilStoreAnswers("the leases", list, this.#parts, patience);
+      this.#peers = settleClaims(await untilStoreAnswers("the leases", list, this.#parts, patience)).leases;
       return lease;
     } catch (error) {
       if (remembered === null || signal.aborted) throw error;
@@ -259,9 +263,10 @@ export class Agent {
   }
 
   async #followPeers(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {
-    for await (const { peers } of started.subnets.peers(signal)) {
+    for await (const { peers, quarantined } of started.subnets.peers(signal)) {
       this.#peers = peers;
-      session().update(peers);
+      this.#quarantined = quarantined;
+      session().update(peers, quarantined);
       this.#unwritten.kick();
     }
   }
@@ -311,6 +316,7 @@ export class Agent {
         const attrs = await next.leaseAttrs(own.attrs);
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
+        next.update(this.#peers, this.#quarantined);
         this.#board.session(next);
         await tellSubnet(given, next, own);
         await tellRuntime(given, next, own);

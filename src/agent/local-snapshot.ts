@@ -38,10 +38,24 @@ export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot):
     layout: 1,
     networkConfig: snapshot.networkConfig,
     ownKey: snapshot.own.key,
-    leases: [...records.values()].map(encodeRecord),
+    leases: [],
   };
+  const empty = JSON.stringify(file);
+  const text = `${empty.slice(0, -"]}".length)}${[...records.values()].map(recordText).join()}]}`;
   // The attributes of other nodes are nobody else's business on this host.
-  await writeFileAtomic(path, JSON.stringify(file), { mode: 0o600, directoryMode: 0o700 });
+  await writeFileAtomic(path, text, { mode: 0o600, directoryMode: 0o700 });
+}
+
+/** A lease never changes, so its text is made once. */
+const texts = new WeakMap<Lease, string>();
+
+function recordText(lease: Lease): string {
+  let text = texts.get(lease);
+  if (text === undefined) {
+    text = JSON.stringify(encodeRecord(lease));
+    texts.set(lease, text);
+  }
+  return text;
 }
 
 /** Null when there is none, or none that can be understood. */

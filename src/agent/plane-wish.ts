@@ -4,7 +4,7 @@
 import type { Overlay } from "../backend/backend.js";
 import type { DataPlaneChoice } from "../config/network-config.js";
 import type { OpenOptions } from "../dataplane/binding.js";
-import { withVersion } from "../dataplane/codec.js";
+import { sameButVersion } from "../dataplane/codec.js";
 import type { PeerTable } from "../dataplane/peer-table.js";
 import { TableEncoder } from "../dataplane/table-encoder.js";
 import type { Host, HostEvent } from "../host/host.js";
@@ -108,15 +108,15 @@ export class PlaneWish {
 
   #publish(): void {
     if (this.#table === null) return;
-    const bytes = this.#encoder.encode(this.#table, this.#hops.hops);
-    const before = this.#desired.current;
-    const sameBytes = Buffer.compare(bytes, this.#bytes) === 0;
-    if (before !== undefined && sameBytes && before.incarnation === this.#incarnation) return;
-    if (!sameBytes) this.#version++;
-    this.#bytes = bytes;
-    const kept = sameBytes ? before?.table : null;
-    const table = kept ?? withVersion(bytes, this.#version);
-    this.#desired.set({ options: this.#options, incarnation: this.#incarnation, table });
+    const version = this.#version + 1n;
+    const fresh = this.#encoder.encode({ ...this.#table, version }, this.#hops.hops);
+    const same = sameButVersion(fresh, this.#bytes);
+    if (same && this.#desired.current?.incarnation === this.#incarnation) return;
+    if (!same) {
+      this.#version = version;
+      this.#bytes = fresh;
+    }
+    this.#desired.set({ options: this.#options, incarnation: this.#incarnation, table: this.#bytes });
   }
 
   /** Names the devices as they are now: a device that was deleted and made again needs new ports and new steering. */

@@ -10,14 +10,14 @@ import { Trigger } from "../lib/trigger.js";
 import type { Logger } from "../observe/logger.js";
 
 /** Changes that come together are applied together. */
-const PACE_MS = 10;
+const PACE_MS = 15;
 /** Kernel events come in bursts; between two comparisons at least this, or so many times what one costs. */
 const DISTRUST_MS = 50;
 const DISTRUST_COSTS = 20;
 /** Without any event. */
 const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
-const PERIOD_COSTS = 300;
+const PERIOD_COSTS = 500;
 const RETRY_MS = 1_000;
 
 /** What the last passes found, for status. */
@@ -45,6 +45,7 @@ export class Reconciler {
   readonly #given: ReconcilerOptions;
   readonly #trigger: Trigger;
   #leases: ReadonlyMap<string, Lease>;
+  #quarantined: readonly RefusedPeer[] = [];
   /** The leases that the last pass applied. */
   #passed: ReadonlyMap<string, Lease> | null = null;
   #distrusted = true;
@@ -57,9 +58,10 @@ export class Reconciler {
     this.#trigger = new Trigger(given.clock);
   }
 
-  /** The leases of all nodes, ours included. */
-  update(leases: ReadonlyMap<string, Lease>): void {
+  /** The leases of all nodes, which claim different addresses, and the records that make none. */
+  update(leases: ReadonlyMap<string, Lease>, quarantined: readonly RefusedPeer[]): void {
     this.#leases = leases;
+    this.#quarantined = quarantined;
     this.#trigger.kick();
   }
 
@@ -104,7 +106,10 @@ export class Reconciler {
     // Cleared first: what is noticed while the pass runs is for the next one.
     if (compare) this.#distrusted = false;
     const leases = this.#leases;
-    const { table, refused } = await overlay.peers(leases, 0n, compare ? "afresh" : "remembered");
+    const quarantined = this.#quarantined;
+    const desired = await overlay.peers(leases, 0n, compare ? "afresh" : "remembered");
+    const { table } = desired;
+    const refused = quarantined.length === 0 ? desired.refused : [...quarantined, ...desired.refused];
     const report = await overlay.reconcile(table, compare ? null : this.report.table);
     this.#tell(refused, report);
     // What a small pass could not make is looked into by a comparison, which says what is in the way.

@@ -118,9 +118,9 @@ export class Session {
     return overlay;
   }
 
-  /** The leases of all nodes, ours included. */
-  update(leases: ReadonlyMap<string, Lease>): void {
-    this.#running?.reconciler.update(leases);
+  /** The leases of all nodes, which claim different addresses, and the records that make none. */
+  update(leases: ReadonlyMap<string, Lease>, quarantined: readonly RefusedPeer[]): void {
+    this.#running?.reconciler.update(leases, quarantined);
   }
 
   /** Until the signal (null), or until the external interface is another than it was: then resolves with the reason. */

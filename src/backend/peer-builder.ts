@@ -5,7 +5,6 @@ import { prefixEquals } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { UnderlayAddress } from "../host/host.js";
 import { sameUnderlay } from "../host/text.js";
-import { ClaimBook } from "../lease/claims.js";
 import type { Lease } from "../lease/lease.js";
 import type { RefusedPeer } from "./backend.js";
 import { type OwnIdentity, type PeerRules, readPeers } from "./peers.js";
@@ -28,7 +27,6 @@ interface Known {
 export class PeerBuilder {
   readonly #own: OwnIdentity;
   readonly #rules: PeerRules;
-  readonly #claims = new ClaimBook();
   readonly #known = new Map<string, Known>();
   readonly #macs = new MacCounts();
   /** A peer keeps its number for as long as its lease lives. */
@@ -40,11 +38,11 @@ export class PeerBuilder {
     this.#rules = rules;
   }
 
+  /** Of leases that claim different addresses (lease/claims.ts). */
   build(leases: ReadonlyMap<string, Lease>, isDirect: DirectTest): BuiltPeers {
-    const { leases: standing, quarantined } = this.#claims.settle(leases);
-    const refused: RefusedPeer[] = quarantined.filter(({ key }) => key !== this.#own.leaseKey);
+    const refused: RefusedPeer[] = [];
     const peers: Peer[] = [];
-    for (const [key, lease] of standing) {
+    for (const [key, lease] of leases) {
       const results = this.#resultsOf(key, lease);
       for (const [i, result] of results.entries()) {
         if ("reason" in result) {
@@ -59,7 +57,7 @@ export class PeerBuilder {
     }
     this.#forget(leases);
     if (!this.#macs.anyShared) return { peers, refused };
-    return { peers: settleMacs(peers, standing, refused), refused };
+    return { peers: settleMacs(peers, leases, refused), refused };
   }
 
   #resultsOf(key: string, lease: Lease): Result[] {

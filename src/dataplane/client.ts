@@ -21,6 +21,7 @@ import {
   type Role,
 } from "./protocol.js";
 import { checkSocketPath } from "./socket-path.js";
+import { makePatch } from "./table-patch.js";
 
 /** Opening ports and loading BPF programs takes longer than anything else. */
 const OPEN_DEADLINE_MS = 10_000;
@@ -48,6 +49,9 @@ export class DataplaneClient {
   readonly #waiting = new Map<number, Waiting>();
   readonly #ended: Promise<void>;
   #nextId = 1;
+  /** What the data plane has adopted from us. */
+  #table: Uint8Array | null = null;
+  #patches = true;
 
   private constructor(socket: Socket, options: ClientOptions) {
     this.#socket = socket;
@@ -93,11 +97,28 @@ export class DataplaneClient {
     await this.#request({ method: "open", options, incarnation }, OPEN_DEADLINE_MS);
   }
 
+  /** Sends what differs from the table before, where that is little. The bytes must not change afterwards. */
   async apply(table: Uint8Array): Promise<void> {
-    await this.#request({
-      method: "apply",
-      table: Buffer.from(table.buffer, table.byteOffset, table.byteLength).toString("base64"),
-    });
+    if (!(await this.#patch(table))) await this.#request({ method: "apply", table: base64(table) });
+    this.#table = table;
+  }
+
+  /** False when the table has to be sent whole. */
+  async #patch(table: Uint8Array): Promise<boolean> {
+    const patch = this.#table === null || !this.#patches ? null : makePatch(this.#table, table);
+    if (patch === null) return false;
+    const { bytes, crc, copies } = patch;
+    const pieces = patch.pieces.map((piece) => ({ at: piece.at, bytes: base64(piece.bytes) }));
+    try {
+      await this.#request({ method: "patch", bytes, crc, copies, pieces });
+      return true;
+    } catch (error) {
+      const code = error instanceof RipstopError ? error.code : "";
+      // An older data plane does not know patches; one that was opened anew has another table.
+      if (code === "PROTOCOL_REQUEST") this.#patches = false;
+      if (code === "PROTOCOL_REQUEST" || code === "TABLE_UNKNOWN") return false;
+      throw error;
+    }
   }
 
   async counters(): Promise<Counters> {
@@ -196,6 +217,10 @@ export class DataplaneClient {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#socket.destroy();
   }
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
 }
 
 function toError(error: {

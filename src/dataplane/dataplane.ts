@@ -12,12 +12,15 @@ import type {
 import { type Counters, nameCounters } from "./counters.js";
 import { isNativeError, toRipstopError } from "./errors.js";
 import { checkOpenOptions } from "./options.js";
+import { applyPatch, type TablePatch, unknownTable } from "./table-patch.js";
 
 export class Dataplane {
   readonly options: OpenOptions;
   readonly #layout: readonly string[];
   readonly #values: BigUint64Array;
   #native: NativeDataplane | null;
+  /** The last one that was adopted; nobody changes it any more. */
+  #table: Uint8Array | null = null;
 
   private constructor(options: OpenOptions, native: NativeDataplane, layout: readonly string[]) {
     this.options = options;
@@ -38,6 +41,13 @@ export class Dataplane {
   apply(table: Uint8Array): void {
     const refused = this.#opened("apply").apply(table);
     if (refused !== null) throw toRipstopError(refused);
+    this.#table = table;
+  }
+
+  /** As apply() of the table that the patch makes of the last one; throws TABLE_UNKNOWN when it was made for another. */
+  patch(patch: TablePatch): void {
+    if (this.#table === null) throw unknownTable();
+    this.apply(applyPatch(this.#table, patch));
   }
 
   counters(): Counters {

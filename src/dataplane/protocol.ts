@@ -14,6 +14,9 @@ const unsigned = z
 const id = z.int().min(0);
 const base64 = z.base64().transform((text) => new Uint8Array(Buffer.from(text, "base64")));
 
+/** More than the largest table there is. */
+const TABLE_MAX_BYTES = 2 * 1024 * 1024;
+
 /** Only one connection at a time may change anything; any number up to the server's limit may look. */
 export const roleSchema = z.enum(["control", "observe"]);
 export type Role = z.infer<typeof roleSchema>;
@@ -29,6 +32,16 @@ export const requestSchema = z.discriminatedUnion("method", [
     options: z.record(z.string(), z.unknown()),
   }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("apply"), table: base64 }),
+  // Newer than `apply`: a client that is told it is unknown goes on with that one.
+  z.strictObject({
+    v: z.literal(PROTOCOL_VERSION),
+    id,
+    method: z.literal("patch"),
+    bytes: z.int().min(0).max(TABLE_MAX_BYTES),
+    crc: z.int(),
+    copies: z.array(z.int().min(0)),
+    pieces: z.array(z.strictObject({ at: z.int().min(0), bytes: base64 })),
+  }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("counters") }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("inspect") }),
   z.strictObject({

@@ -173,6 +173,9 @@ export class DataplaneServer {
         this.#opened().apply(request.table);
         this.#confine();
         return null;
+      case "patch":
+        this.#opened().patch(request);
+        return null;
       case "counters":
         return { layout: this.#binding?.counterLayout ?? [], values: [...this.#opened().rawCounters()] };
       case "inspect":

@@ -38,7 +38,11 @@ test("a node's new address is followed by its lease, its device and its peers, a
     assert.match(device, new RegExp(`local ${replaced} dev eth0`));
     assert.match(device, /mtu 1350 /);
     const subnetOf = (text: string) => /FLANNEL_SUBNET=.*/.exec(text)?.[0];
-    await waitFor("subnet.env", async () => readFileSync(labFiles.subnetFile(one), "utf8").includes("MTU=1350") || null, WITHIN);
+    await waitFor(
+      "subnet.env",
+      async () => readFileSync(labFiles.subnetFile(one), "utf8").includes("MTU=1350") || null,
+      WITHIN,
+    );
     assert.equal(subnetOf(readFileSync(labFiles.subnetFile(one), "utf8")), subnetOf(subnetFile));
     assert.doesNotMatch(await fdb(other), new RegExp(`dst ${one.underlay} `), "the old address is forgotten");
   });

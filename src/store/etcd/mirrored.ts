@@ -6,7 +6,7 @@ import { EtcdMirror, type MirrorOptions, type MirrorState } from "./mirror.js";
 import type { EtcdRecord } from "./transport.js";
 
 /** How long changes are gathered before they are shown. */
-const SETTLE_MS = 10;
+const SETTLE_MS = 15;
 
 export class Mirrored<T> {
   readonly #latest = new Latest<T>();

@@ -48,9 +48,9 @@ test("new leases touch what changed; distrust compares everything, and so does t
   const { passes, reconciler, passed, end, run } = start();
   await reconciler.start();
   const running = run();
-  reconciler.update(leases(1));
+  reconciler.update(leases(1), []);
   await passed(2);
-  reconciler.update(leases(2));
+  reconciler.update(leases(2), []);
   await passed(3);
   reconciler.distrust();
   await passed(4);
@@ -72,7 +72,7 @@ test("comparing pauses the longer the more it costs, and changed leases do not w
   reconciler.distrust();
   await passed(2, 50);
   reconciler.distrust();
-  reconciler.update(leases(1));
+  reconciler.update(leases(1), []);
   await passed(4, 50);
   end.abort();
   await running;
@@ -92,7 +92,7 @@ test("what a small pass could not make is compared at once, and stays reported u
   );
   await reconciler.start();
   const running = run();
-  reconciler.update(leases(1));
+  reconciler.update(leases(1), []);
   await passed(2);
   await until("the report", () => reconciler.report.failures.length === 1);
   await passed(3);
@@ -109,7 +109,7 @@ test("a pass that fails as a whole is repeated as a comparison and said once", a
   const { passes, reconciler, passed, end, run } = start((pass) => (pass === 2 ? new Error("no netlink") : GOOD));
   await reconciler.start();
   const running = run();
-  reconciler.update(leases(1));
+  reconciler.update(leases(1), []);
   await passed(2);
   await until("the error", () => reconciler.report.error === "no netlink");
   await passed(3, 50);

@@ -63,9 +63,7 @@ test("whatever came before, the peers are those that a new builder makes", () =>
   const leases = new Map<string, Lease>();
   for (let step = 0; step < 500; step++) {
     const third = 2 + pick(12);
-    const made = node(third, 2 + pick(12), 1 + pick(50));
-    const inner = lease(`10.244.${third}.0-25`, `192.0.2.${100 + third}`, BigInt(1 + pick(50)));
-    const chosen = pick(4) === 0 ? inner : made;
+    const chosen = node(third, 2 + pick(12), 1 + pick(50));
     if (pick(3) === 0) leases.delete(chosen.key);
     else leases.set(chosen.key, chosen);
     const snapshot = new Map(leases);
