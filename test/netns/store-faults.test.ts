@@ -72,7 +72,7 @@ const ONE_MEMBER: readonly Fault[] = [
       etcd.start(0);
     },
     mend: async (etcd) => {
-      await etcd.untilHealthy();
+      await etcd.untilHealthy(["--user=root:secret"]);
       await etcd.ctl(["--user=root:secret", "auth", "disable"]);
     },
     recoveredMs: 10_000,
@@ -166,24 +166,28 @@ async function suffer(fault: Fault, etcd: LabEtcd, plan: LabPlan, context: TestC
   for (const node of plan.nodes) await waitForPeers(node, 1, 30_000);
   const watch = watchPeers(plan);
   const traffic = await startTraffic(one, other);
-  const began = performance.now();
-  await fault.strike(etcd);
-  if (fault.away) for (const node of plan.nodes) await untilConnected(node, false, NOTICED_MS);
-  const noticedMs = performance.now() - began;
-  await fault.mend(etcd);
-  const mended = performance.now();
-  for (const node of plan.nodes) await untilConnected(node, true, fault.recoveredMs ?? RECOVERED_MS);
-  const recoveredMs = performance.now() - mended;
-  // Following again means that news arrives and goes.
-  await etcd.ctl(["put", STRANGER], STRANGER_VALUE);
-  for (const node of plan.nodes) await waitForPeers(node, 2, RECOVERED_MS);
-  await etcd.ctl(["del", STRANGER]);
-  for (const node of plan.nodes) await waitForPeers(node, 1, RECOVERED_MS);
+  try {
+    const began = performance.now();
+    await fault.strike(etcd);
+    if (fault.away) for (const node of plan.nodes) await untilConnected(node, false, NOTICED_MS);
+    const noticed = fault.away ? `${(performance.now() - began).toFixed(0)} ms` : "-";
+    await fault.mend(etcd);
+    const mended = performance.now();
+    for (const node of plan.nodes) await untilConnected(node, true, fault.recoveredMs ?? RECOVERED_MS);
+    context.diagnostic(
+      `${fault.name}: noticed ${noticed}, connected ${(performance.now() - mended).toFixed(0)} ms after`,
+    );
+    // Following again means that news arrives and goes.
+    await etcd.ctl(["put", STRANGER], STRANGER_VALUE);
+    for (const node of plan.nodes) await waitForPeers(node, 2, RECOVERED_MS);
+    await etcd.ctl(["del", STRANGER]);
+    for (const node of plan.nodes) await waitForPeers(node, 1, RECOVERED_MS);
+  } catch (error) {
+    await Promise.allSettled([watch.fewest(), traffic.lost()]);
+    throw new Error(`while ${fault.name}: ${String(error)}`, { cause: error });
+  }
   const fewest = await watch.fewest();
   const lost = await traffic.lost();
-  context.diagnostic(
-    `${fault.name}: noticed ${fault.away ? `${noticedMs.toFixed(0)} ms` : "-"}, connected ${recoveredMs.toFixed(0)} ms after, ${lost} lost`,
-  );
   assert.ok(fewest >= 1, `${fault.name}: a node lost its peer`);
   assert.equal(lost, 0, `${fault.name}: pings lost`);
 }
@@ -222,6 +226,8 @@ function watchPeers(plan: LabPlan): { readonly fewest: () => Promise<number> } {
     }
     return fewest;
   })();
+  // Who asks hears of a failure; until then it is nobody's.
+  watching.catch(() => undefined);
   return {
     fewest: () => {
       ended = true;

@@ -84,8 +84,9 @@ export class LabEtcd {
     await ended(this.#member(index).process, "SIGKILL");
   }
 
-  async untilHealthy(): Promise<void> {
-    const healthy = async () => (await this.#run("etcdctl", this.#words(["endpoint", "health"]))).code === 0 || null;
+  async untilHealthy(flags: readonly string[] = []): Promise<void> {
+    const words = this.#words([...flags, "endpoint", "health"]);
+    const healthy = async () => (await this.#run("etcdctl", words)).code === 0 || null;
     await waitFor("etcd to answer", healthy, { timeoutMs: 30_000, everyMs: 50 });
   }
 
@@ -96,8 +97,13 @@ export class LabEtcd {
 
   /** What the nodes send is dropped; what the switch says to itself is not. */
   async cut(): Promise<void> {
-    const last = FIRST_PORT + 2 * this.#members.length - 1;
-    const rules = `table inet cut { chain input { type filter hook input priority 0; iifname != "lo" tcp dport ${FIRST_PORT}-${last} drop; }; chain output { type filter hook output priority 0; oifname != "lo" tcp sport ${FIRST_PORT}-${last} drop; } }`;
+    const ports = `${FIRST_PORT}-${FIRST_PORT + 2 * this.#members.length - 1}`;
+    const rules = `add table inet cut
+add chain inet cut input { type filter hook input priority 0; }
+add chain inet cut output { type filter hook output priority 0; }
+add rule inet cut input iifname != "lo" tcp dport ${ports} drop
+add rule inet cut output oifname != "lo" tcp sport ${ports} drop
+`;
     await this.#runner.mustIn(this.#plan.switchNamespace, "nft", ["-f", "-"], { input: rules });
   }
 
