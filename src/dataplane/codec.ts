@@ -101,6 +101,14 @@ export function putHeader(bytes: Uint8Array, view: DataView, { version, local, p
   }
 }
 
+/** The same table under another version number. */
+export function withVersion(table: Uint8Array, version: bigint): Uint8Array {
+  // Not slice(): a Buffer's slice shares its memory.
+  const copy = new Uint8Array(table);
+  new DataView(copy.buffer).setBigUint64(HEADER.version, version, true);
+  return copy;
+}
+
 /** True when two encoded tables say the same, whatever their numbers. */
 export function sameButVersion(a: Uint8Array, b: Uint8Array): boolean {
   const without = (table: Uint8Array): [Uint8Array, Uint8Array] => [

@@ -100,6 +100,15 @@ test("an empty table is a bare header", () => {
   assert.equal(bytes.length, codec.HEADER_BYTES);
 });
 
+test("another version number changes that field of a copy alone, also when the table is a slice of something", () => {
+  const bytes = codec.encodePeerTable(table);
+  const around = Buffer.concat([Buffer.alloc(16, 0xee), bytes]);
+  const given = around.subarray(16);
+  const changed = codec.withVersion(given, 9n);
+  assert.deepEqual(Buffer.from(changed), Buffer.from(codec.encodePeerTable({ ...table, version: 9n })));
+  assert.deepEqual(around, Buffer.concat([Buffer.alloc(16, 0xee), bytes]));
+});
+
 test("tables that differ in their number alone say the same, and in anything else do not", () => {
   const bytes = codec.encodePeerTable(table);
   assert.ok(codec.sameButVersion(bytes, codec.encodePeerTable({ ...table, version: 9n })));
