@@ -3,6 +3,7 @@
 import type { Ipv4, Ipv6, Prefix } from "../addr/address.js";
 import { prefixEquals } from "../addr/prefix.js";
 import { decodeSubnetKey } from "../lease/codec.js";
+import { settleClaims } from "../lease/claims.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
 import { claimAssigned, type OverlayNetworks } from "./assigned-claim.js";
@@ -48,7 +49,10 @@ export async function claimSubnet(request: ClaimRequest, signal: AbortSignal): P
   if (store.assignment !== undefined) return await claimAssigned(store.assignment, request, signal);
   const snapshot = await store.listLeases(signal);
   const own = [...snapshot.leases.values()].filter((lease) => isOwn(lease.attrs, request.identity));
-  const usable = own.filter((lease) => fitsRanges(lease, ranges)).sort((a, b) => preference(a, b, request.previous));
+  const standing = settleClaims(snapshot.leases).leases;
+  const usable = own
+    .filter((lease) => fitsRanges(lease, ranges) && standing.has(lease.key))
+    .sort((a, b) => preference(a, b, request.previous));
   const [held] = usable;
   const attrs = await request.attrsFor((held ?? own[0])?.attrs ?? null);
   if (held !== undefined) {
@@ -65,7 +69,19 @@ export async function claimSubnet(request: ClaimRequest, signal: AbortSignal): P
   if (typeof subnets === "string") return { kind: "exhausted", message: subnets };
   const outcome = await store.createLease(subnets, attrs, LEASE_TTL_SECONDS, signal);
   if (!outcome.created) return { kind: "conflict" };
+  if (!(await stands(store, outcome.lease, signal))) return { kind: "conflict" };
   return { kind: "acquired", lease: outcome.lease, how: wanted === null ? "allocated" : "previous" };
+}
+
+/**
+ * The key names both families, so it is free while another node takes one half of it under another key. Whoever came first
+ * keeps it, and the later of the two always sees the earlier one here; it gives its own back.
+ */
+export async function stands(store: Store, lease: Lease, signal: AbortSignal): Promise<boolean> {
+  const { leases } = await store.listLeases(signal);
+  if (settleClaims(leases).leases.has(lease.key)) return true;
+  await store.deleteLease(lease, signal);
+  return false;
 }
 
 /** Everything that must not be handed out: leases, and records that cannot be read but whose key names a subnet. */

@@ -1,6 +1,7 @@
 // The subnet manager: holds this node's lease for as long as it runs and shows the peers. Acquires, renews before expiry,
 // writes the same subnet again when the record vanished, and follows the store. It never exits, never overwrites a record
 // that it has not seen or that is another node's, and loses no peer because the store is away.
+import { prefixesOverlap } from "../addr/prefix.js";
 import { sameAttrs } from "../lease/differ.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { Backoff } from "../lib/backoff.js";
@@ -11,7 +12,7 @@ import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
 import type { SubnetRanges } from "./allocator.js";
 import type { OverlayNetworks } from "./assigned-claim.js";
 import type { LeaseStanding, SubnetEvent } from "./events.js";
-import { type ClaimRequest, claimSubnet, isOwn, LEASE_TTL_SECONDS, type NodeIdentity } from "./lease-claim.js";
+import { type ClaimRequest, claimSubnet, isOwn, LEASE_TTL_SECONDS, type NodeIdentity, stands } from "./lease-claim.js";
 import { type PeerSnapshot, PeerView, type PeerViewOptions } from "./peer-view.js";
 
 export interface SubnetManagerOptions {
@@ -190,9 +191,14 @@ export class SubnetManager {
 
   async #restore(held: Lease, signal: AbortSignal): Promise<boolean> {
     if (this.#standing === "held") this.#report({ kind: "revoked", lease: held });
+    // Under another key than ours, which creating would not notice: a node may have taken one family's half of it.
+    const others = [...(this.#seen?.leases.values() ?? [])].filter(({ attrs }) => !this.#isOwn(attrs));
+    const rival = others.find((lease) => lease.key !== held.key && overlaps(lease, held));
+    if (rival !== undefined) return this.#lose(held, rival);
     const ttl = held.expiresAt === null ? null : LEASE_TTL_SECONDS;
     const outcome = await this.#store.createLease(held, this.#wanted ?? held.attrs, ttl, signal);
     if (outcome.created) {
+      if (!(await stands(this.#store, outcome.lease, signal))) return this.#lose(held, null);
       this.#note(outcome.lease);
       this.#hold(outcome.lease);
       this.#report({ kind: "restored", lease: outcome.lease });
@@ -304,4 +310,9 @@ export class SubnetManager {
   #report(event: SubnetEvent): void {
     this.#options.report?.(event);
   }
+}
+
+function overlaps(a: Subnets, b: Subnets): boolean {
+  const prefixes = ({ subnet, ipv6Subnet }: Subnets) => [subnet, ipv6Subnet].filter((prefix) => prefix !== null);
+  return prefixes(a).some((one) => prefixes(b).some((other) => prefixesOverlap(one, other)));
 }

@@ -205,6 +205,23 @@ test("stands back when another node took its subnet, and returns when it is free
   assert.equal((await stored(world)).get(lease.key)?.attrs.publicIp, 0xc0000201);
 });
 
+test("stands back when another node holds a part of its subnet under another key", async (t) => {
+  const world = await cluster(t);
+  const node = new Node(world, "192.0.2.1");
+  const lease = await node.start();
+  for (const name of await readdir(join(world.path, "subnets"))) await rm(join(world.path, "subnets", name));
+  const part = lease.key.replace("-24", "-25");
+  await writeFile(join(world.path, "subnets", `${part}@9`), '{"PublicIP":"192.0.2.66","Created":"1"}');
+  await until("the loss is reported", () => node.saw("lost") === 1);
+  world.clock.advance(30 * HOUR);
+  assert.deepEqual([...(await stored(world)).keys()], [part], "nothing is written beside it");
+  const holder = (await stored(world)).get(part);
+  assert.ok(holder !== undefined);
+  await world.store.deleteLease(holder, world.signal);
+  await until("it is ours again", () => node.manager.standing === "held");
+  assert.deepEqual([...(await stored(world)).keys()], [lease.key]);
+});
+
 test("a changed address rewrites the record and keeps the subnet", async (t) => {
   const world = await cluster(t);
   const node = new Node(world, "192.0.2.1");
