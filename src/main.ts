@@ -22,5 +22,13 @@ export async function main(argv: readonly string[]): Promise<void> {
     colors: wantsColors(process.stdout.isTTY),
     signal: stop.signal,
   });
+  await Promise.all([written(process.stdout), written(process.stderr)]);
   process.exit(exitCode);
+}
+
+/** A pipe or socket takes what we say little by little; exit would cut it off. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write("", () => resolve());
+  });
 }

@@ -1,27 +1,23 @@
-// The API server over HTTP. Where it is and how we prove who we are is @kubernetes/client-node's matter (in-cluster token and
-// authority, kubeconfig with certificates, tokens, exec and OIDC helpers); the requests are ours, because its watch has no
-// time-out and swallows what its callbacks throw. Loaded only with --kube-subnet-mgr: the package is large.
+// The API server over HTTP. Where it is and how we prove who we are is @kubernetes/client-node's matter (credentials.ts); the
+// requests are ours, because its watch has no time-out and swallows what its callbacks throw.
+import { statSync } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
-import type { KubeConfig } from "@kubernetes/client-node";
 import { RipstopError } from "../../lib/errors.js";
+import { type Credentials, type KubeSource, readCredentials } from "./credentials.js";
 import { type JsonObject, type KubeApi, KubeGone, type NodePage, type WatchListener } from "./api.js";
 import { record } from "./node.js";
 import { splitLines } from "./watch-lines.js";
-
-export interface KubeHttpOptions {
-  /** flannel's -kube-api-url; empty: as the kubeconfig says. */
-  readonly apiUrl: string;
-  /** flannel's -kubeconfig-file; empty: in-cluster. */
-  readonly kubeconfigFile: string;
-}
 
 const CALL_MS = 10_000;
 /** The server ends a watch by itself; bookmarks come about once a minute, so this much silence is a dead connection. */
 const WATCH_SECONDS = { min: 240, max: 480 };
 const WATCH_SILENCE_MS = 120_000;
 const BODY_BYTES_MAX = 256 << 20;
-const TOKEN_AGE_MS = 60_000;
+/** Tokens and certificates are files that others replace, or are handed out for a time; a 401 has them read again at once. */
+const CREDENTIALS_AGE_MS = 600_000;
+const LOOK_MS = 10_000;
+const SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 interface Call {
   readonly method: "GET" | "PATCH" | "POST";
@@ -31,48 +27,25 @@ interface Call {
 }
 
 export class KubeHttpApi implements KubeApi {
-  readonly #load: () => KubeConfig;
-  #config: KubeConfig;
-  #loadedAtMs: number;
+  readonly #source: KubeSource;
+  #credentials: Credentials;
+  #readAtMs = performance.now();
+  #lookedAtMs = performance.now();
+  #changedAtMs: number;
   #agent: { readonly identity: string; readonly agent: http.Agent } | null = null;
 
-  private constructor(load: () => KubeConfig) {
-    this.#load = load;
-    this.#config = load();
-    this.#loadedAtMs = performance.now();
+  private constructor(source: KubeSource, credentials: Credentials) {
+    this.#source = source;
+    this.#credentials = credentials;
+    this.#changedAtMs = this.#fileTime();
   }
 
-  static async open({ apiUrl, kubeconfigFile }: KubeHttpOptions): Promise<KubeHttpApi> {
-    const client = await import("@kubernetes/client-node");
-    return new KubeHttpApi(() => {
-      const config = new client.KubeConfig();
-      try {
-        if (kubeconfigFile !== "") config.loadFromFile(kubeconfigFile);
-        else if (apiUrl !== "")
-          config.loadFromClusterAndUser({ name: "flag", server: apiUrl, skipTLSVerify: false }, { name: "nobody" });
-        else config.loadFromCluster();
-        const cluster = config.getCurrentCluster();
-        if (cluster === null) throw new Error("it names no cluster");
-        const server = new URL(apiUrl === "" ? cluster.server : apiUrl);
-        // The library sends nothing over plain HTTP without this; with HTTP there is nothing to verify.
-        const skipTLSVerify = server.protocol === "http:" || (cluster.skipTLSVerify ?? false);
-        config.clusters = config.clusters.map((one) =>
-          one.name === cluster.name ? { ...one, skipTLSVerify, server: server.href.replace(/\/+$/, "") } : one,
-        );
-      } catch (error) {
-        const source = kubeconfigFile === "" ? (apiUrl === "" ? "the pod's service account" : apiUrl) : kubeconfigFile;
-        throw new RipstopError(
-          "STORE_CONFIG",
-          `cannot use ${source} to reach the Kubernetes API (${(error as Error).message}); give -kubeconfig-file or -kube-api-url, or run in a pod with a service account`,
-          { cause: error },
-        );
-      }
-      return config;
-    });
+  static async open(source: KubeSource): Promise<KubeHttpApi> {
+    return new KubeHttpApi(source, await readCredentials(source));
   }
 
   describe(): string {
-    return this.#server().href;
+    return this.#credentials.server;
   }
 
   async getNode(name: string, signal: AbortSignal): Promise<JsonObject | null> {
@@ -154,7 +127,7 @@ export class KubeHttpApi implements KubeApi {
     if (response.statusCode === 401) {
       // A token that was rotated since we read it.
       response.resume();
-      this.#reload();
+      await this.#readAgain();
       response = await this.#send(call, bound);
     }
     if (response.statusCode === 404) {
@@ -171,27 +144,22 @@ export class KubeHttpApi implements KubeApi {
   }
 
   async #send({ method, path, body, contentType }: Call, signal: AbortSignal): Promise<http.IncomingMessage> {
-    if (performance.now() - this.#loadedAtMs > TOKEN_AGE_MS) this.#reload();
+    await this.#refresh();
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const options: https.RequestOptions = {
-      headers: {
-        Accept: "application/json",
-        "User-Agent": "ripstop",
-        ...(text === undefined ? {} : { "Content-Type": contentType, "Content-Length": Buffer.byteLength(text) }),
-      },
-    };
+    const { server, headers, auth } = this.#credentials;
+    const target = new URL(`${server}${path}`);
     try {
-      await this.#config.applyToHTTPSOptions(options);
-      const { Authorization, ...headers } = options.headers as Record<string, string>;
-      const server = this.#server();
-      const secure = server.protocol === "https:";
-      const target = new URL(`${server.pathname.replace(/\/+$/, "")}${path}`, server);
-      const request = (secure ? https : http).request(target, {
+      const request = (target.protocol === "https:" ? https : http).request(target, {
         method,
-        agent: this.#agentFor(options, secure),
+        agent: this.#agentFor(target.protocol === "https:"),
         signal,
-        ...(options.auth === undefined || options.auth === null ? {} : { auth: options.auth }),
-        headers: { ...headers, ...(Authorization === undefined ? {} : { Authorization: Authorization.trim() }) },
+        ...(auth === undefined ? {} : { auth }),
+        headers: {
+          Accept: "application/json",
+          "User-Agent": "ripstop",
+          ...(text === undefined ? {} : { "Content-Type": contentType, "Content-Length": Buffer.byteLength(text) }),
+          ...headers,
+        },
       });
       return await new Promise((resolve, reject) => {
         request.on("response", resolve).on("error", reject);
@@ -202,12 +170,10 @@ export class KubeHttpApi implements KubeApi {
     }
   }
 
-  /** One agent keeps connections open; the library's would be another for each request. */
-  #agentFor({ ca, cert, key, servername }: https.RequestOptions, secure: boolean): http.Agent {
-    const cluster = this.#config.getCurrentCluster();
-    const name = cluster?.tlsServerName ?? servername;
-    const trusting = cluster?.skipTLSVerify === true;
-    const identity = [secure, ca, cert, key, name, trusting].map(String).join("\n");
+  /** One agent keeps connections open; another one only for other certificates. */
+  #agentFor(secure: boolean): http.Agent {
+    const { ca, cert, key, servername, trusting } = this.#credentials;
+    const identity = [secure, ca, cert, key, servername, trusting].map(String).join("\n");
     if (this.#agent?.identity === identity) return this.#agent.agent;
     const keep = { keepAlive: true, maxSockets: 4, keepAliveMsecs: 10_000 };
     const agent = secure
@@ -216,7 +182,7 @@ export class KubeHttpApi implements KubeApi {
           ...(ca === undefined ? {} : { ca }),
           ...(cert === undefined ? {} : { cert }),
           ...(key === undefined ? {} : { key }),
-          ...(name === undefined ? {} : { servername: name }),
+          ...(servername === undefined ? {} : { servername }),
           rejectUnauthorized: !trusting,
         })
       : new http.Agent(keep);
@@ -224,14 +190,23 @@ export class KubeHttpApi implements KubeApi {
     return agent;
   }
 
-  /** Tokens and certificates are files that others replace. */
-  #reload(): void {
-    this.#config = this.#load();
-    this.#loadedAtMs = performance.now();
+  async #refresh(): Promise<void> {
+    const now = performance.now();
+    if (now - this.#lookedAtMs < LOOK_MS) return;
+    this.#lookedAtMs = now;
+    if (this.#fileTime() === this.#changedAtMs && now - this.#readAtMs < CREDENTIALS_AGE_MS) return;
+    await this.#readAgain();
   }
 
-  #server(): URL {
-    return new URL(this.#config.getCurrentCluster()?.server ?? "http://localhost:8080");
+  async #readAgain(): Promise<void> {
+    this.#changedAtMs = this.#fileTime();
+    this.#readAtMs = performance.now();
+    this.#credentials = await readCredentials(this.#source);
+  }
+
+  #fileTime(): number {
+    const path = this.#source.kubeconfigFile === "" ? SERVICE_ACCOUNT_TOKEN : this.#source.kubeconfigFile;
+    return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   }
 
   async #refuse(response: http.IncomingMessage, path: string): Promise<never> {
@@ -241,6 +216,10 @@ export class KubeHttpApi implements KubeApi {
       () => "",
     );
     if (status === 410) throw new KubeGone(said);
+    if (status === 401) {
+      this.#lookedAtMs = Number.NEGATIVE_INFINITY;
+      this.#readAtMs = Number.NEGATIVE_INFINITY;
+    }
     const what = `${this.describe()} answered ${path.split("?")[0]} with ${status}${said === "" ? "" : `: ${said}`}`;
     if (status === 401 || status === 403) {
       throw new RipstopError(
