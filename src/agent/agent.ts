@@ -196,7 +196,7 @@ export class Agent {
     if (choice.mode === "userspace" && desired === undefined) {
       throw new RipstopError(
         "DATAPLANE_UNSUITABLE",
-        `the ${session.backend.type} backend is not carried in user space; use --dataplane=auto, or the vxlan backend`,
+        `the ${session.backend.type} backend as it is configured is not carried in user space; use --dataplane=auto, or vxlan without GBP`,
       );
     }
     if (choice.mode === "kernel" || desired === undefined) {

@@ -1,6 +1,7 @@
 // What the data plane shall carry: the newest table in the flat form, and the devices as they are now. Owned by a session; also
 // finds the next hops of the peers, for ports that build their own Ethernet header. The kernel path and the TAP port need none,
 // so nothing waits for them.
+import { formatIpv4 } from "../addr/ipv4.js";
 import type { Overlay } from "../backend/backend.js";
 import type { DataPlaneChoice } from "../config/network-config.js";
 import type { OpenOptions } from "../dataplane/binding.js";
@@ -135,7 +136,14 @@ export class PlaneWish {
     }
     // The data plane makes this one itself: that it is another after opening is no reason to open again.
     const losses = this.#ownDevice.look(links.some(({ name }) => name === overlayDevice));
-    this.#incarnation = losses === 0 ? underlay : `${underlay}; ${overlayDevice} was removed ${losses} times`;
+    const removed = losses === 0 ? [] : [`${overlayDevice} was removed ${losses} times`];
+    this.#incarnation = [underlay, ...this.#boundAddress(), ...removed].join("; ");
+  }
+
+  /** The udp format's socket is bound to it. */
+  #boundAddress(): readonly string[] {
+    const address = this.#table?.local.underlayV4 ?? null;
+    return address === null ? [] : [formatIpv4(address)];
   }
 }
 

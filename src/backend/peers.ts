@@ -2,6 +2,7 @@
 // the others are not affected. Leases of another backend type are none of our business and are passed over in silence, as
 // flannel does.
 import type { Mac, Prefix } from "../addr/address.js";
+import { isRoutable4, isRoutable6 } from "../addr/routable.js";
 import { formatPrefix, prefixCovers, prefixesOverlap } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { UnderlayAddress } from "../host/host.js";
@@ -24,6 +25,8 @@ export interface OwnIdentity {
   readonly leaseKey: string;
   readonly prefixes: readonly Prefix[];
   readonly underlay: readonly UnderlayAddress[];
+  /** Null for backends without a VTEP. */
+  readonly vtepMac: Mac | null;
 }
 
 /** What a lease gives in one network: a peer, or why it is none. */
@@ -61,6 +64,9 @@ function peerOf(lease: Lease, network: Prefix, own: OwnIdentity, rules: PeerRule
   }
   const underlay = underlayOf(lease, network.family);
   if (underlay === null) return { reason: `it names no public IPv${network.family} address for ${shown}` };
+  if (!(underlay.family === 4 ? isRoutable4(underlay.address) : isRoutable6(underlay.address))) {
+    return { reason: `its public address ${formatUnderlay(underlay)} is none that other hosts can send to` };
+  }
   if (own.underlay.some((mine) => sameUnderlay(mine, underlay))) {
     return {
       reason: `it announces our own public address ${formatUnderlay(underlay)}; is the machine a copy of this one?`,
@@ -70,6 +76,7 @@ function peerOf(lease: Lease, network: Prefix, own: OwnIdentity, rules: PeerRule
   if (rules.readVtepMac !== null) {
     const read = rules.readVtepMac(network.family === 4 ? attrs.backendData : attrs.backendV6Data);
     if (typeof read !== "string") return read;
+    if (read === own.vtepMac) return { reason: `its VTEP MAC ${read} is ours; is the machine a copy of this one?` };
     vtepMac = read;
   }
   return { leaseKey: lease.key, prefix, underlay, vtepMac, direct: false };

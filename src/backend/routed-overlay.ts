@@ -135,7 +135,7 @@ export class RoutedOverlay implements Overlay {
       ...v4.map((address) => ({ family: 4, address }) as const),
       ...v6.map((address) => ({ family: 6, address }) as const),
     ];
-    return { leaseKey: this.own.key, prefixes: this.#prefixes(), underlay };
+    return { leaseKey: this.own.key, prefixes: this.#prefixes(), underlay, vtepMac: this.#wiring.vtepMac };
   }
 
   async #local(): Promise<LocalEndpoint> {

@@ -6,7 +6,7 @@ import { chooseDataPlane, type DataPlaneChoice, type NetworkConfig } from "./net
 /** Keys of Backend that a backend follows without its device being made anew. */
 const LIVE_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ["ipip", ["directrouting"]],
-  ["vxlan", ["mtu", "directrouting"]],
+  ["vxlan", ["mtu", "directrouting", "learning"]],
   ["wireguard", ["mtu"]],
 ]);
 const NETWORK_FIELDS = [

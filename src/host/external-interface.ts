@@ -4,6 +4,7 @@
 import type { Ipv4, Ipv6 } from "../addr/address.js";
 import { formatIpv4 } from "../addr/ipv4.js";
 import { formatAddress } from "../addr/prefix.js";
+import { isRoutable6 } from "../addr/routable.js";
 import { RipstopError } from "../lib/errors.js";
 import type { Host, HostRoute, Link, LinkAddress, UnderlayAddress } from "./host.js";
 import { formatUnderlay, parseUnderlay } from "./text.js";
@@ -206,11 +207,11 @@ function isUnicast({ prefix }: LinkAddress): boolean {
     const first = prefix.address >>> 24;
     return first !== 0 && first !== 127 && first < 224;
   }
-  return prefix.address > 1n && prefix.address >> 120n !== 0xffn;
+  return isRoutable6(prefix.address);
 }
 
 function isLinkLocal({ prefix }: LinkAddress): boolean {
-  return prefix.family === 4 ? prefix.address >>> 16 === 0xa9fe : prefix.address >> 118n === 0xfe80n >> 6n;
+  return prefix.family === 4 && prefix.address >>> 16 === 0xa9fe;
 }
 
 function best4(addresses: readonly LinkAddress[]): Ipv4 | null {

@@ -8,7 +8,7 @@ interface IpLink {
 }
 
 interface IpAddressed extends IpLink {
-  readonly addr_info: ReadonlyArray<{ readonly family: string; readonly local: string; readonly prefixlen: number }>;
+  readonly addr_info: ReadonlyArray<{ readonly local?: string; readonly prefixlen?: number }>;
 }
 
 /** Device names inside a namespace. */
@@ -35,7 +35,9 @@ export async function addressesOf(
   const result = await runner.run("ip", args);
   if (result.code !== 0) return [];
   const links = JSON.parse(result.stdout) as readonly Partial<IpAddressed>[];
-  return links.flatMap((link) => (link.addr_info ?? []).map((address) => `${address.local}/${address.prefixlen}`));
+  // `ip` shows an address that its filter leaves out as an empty object.
+  const addresses = links.flatMap((link) => link.addr_info ?? []).filter(({ local }) => local !== undefined);
+  return addresses.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
 /** Commands that leave exactly `wanted` on the device, in its family. */

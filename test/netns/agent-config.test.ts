@@ -37,7 +37,7 @@ async function addPeer(host: AgentHost): Promise<void> {
 const mtuOf = (host: AgentHost) => /mtu (\d+)/.exec(host.ip("-o link show flannel.1"))?.[1];
 const routeOf = (host: AgentHost) => host.ip(`-o route show ${PEER}`);
 
-test("MTU, DirectRouting and data-plane options are followed by the device, the routes and the data plane", {
+test("MTU, Learning, DirectRouting and data-plane options are followed by the device, the routes and the data plane", {
   skip: rootNeeded,
 }, async () => {
   await withAgentHost(async (host) => {
@@ -50,6 +50,8 @@ test("MTU, DirectRouting and data-plane options are followed by the device, the 
     configure(host, { MTU: 1400 });
     await until("the device follows", () => mtuOf(host) === "1350");
     await until("subnet.env follows", () => readFileSync(host.subnetFile, "utf8").includes("FLANNEL_MTU=1350\n"));
+    configure(host, { Learning: true });
+    await until("the device learns", () => !host.ip("-d link show flannel.1").includes("nolearning"));
     configure(host, { DirectRouting: true });
     await until("the route is plain", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)));
     assert.equal(mtuOf(host), "1450", "an option that is gone has its default again");

@@ -107,15 +107,18 @@ class VxlanWiring implements Wiring {
     this.overlayMtu = planes[0]?.mtu ?? this.mtu;
     this.devices = planes.map(({ device }) => device);
     this.direct = options.directRouting ? "same-segment" : "none";
-    this.dataplane = {
-      encapsulation: "vxlan",
-      vni: options.vni,
-      port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
-      overlayDevice: this.devices[0] ?? "",
-      overlayDeviceV6: this.devices[1] ?? "",
-      underlayDevice: context.external.name,
-      checksumV4: false,
-    };
+    // GBP puts each packet's mark into the VXLAN header, which only the kernel can see.
+    this.dataplane = options.gbp
+      ? null
+      : {
+          encapsulation: "vxlan",
+          vni: options.vni,
+          port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
+          overlayDevice: this.devices[0] ?? "",
+          overlayDeviceV6: this.devices[1] ?? "",
+          underlayDevice: context.external.name,
+          checksumV4: false,
+        };
   }
 
   async ensureDevices(own: Lease): Promise<readonly HostChange[]> {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { RipstopError } from "../../lib/errors.js";
 import { Runner } from "../runner.js";
 import { TrafficServer } from "./server.js";
-import { lastJson, toolPath } from "./tools.js";
+import { anyOf, lastJson, toolPath } from "./tools.js";
 
 const sinkSchema = z.object({ bytes: z.number(), first_bad: z.number(), seconds: z.number() });
 
@@ -25,7 +25,8 @@ export interface TcpCheckResult {
 export async function runTcpCheck(options: TcpCheckOptions): Promise<TcpCheckResult> {
   const port = String(options.port ?? 7778);
   const tool = toolPath("tcp_check");
-  const server = await TrafficServer.start(options.to, tool, ["sink", "--port", port], /^ready$/m);
+  const sinkArgs = ["sink", "--bind", anyOf(options.address), "--port", port];
+  const server = await TrafficServer.start(options.to, tool, sinkArgs, /^ready$/m);
   try {
     const args = ["send", "--to", options.address, "--port", port, "--mebibytes", String(options.mebibytes)];
     const sent = await new Runner().runIn(options.from, tool, args, { timeoutMs: options.timeoutMs ?? 30_000 });

@@ -24,3 +24,8 @@ export function lastJson(output: string): unknown {
     });
   }
 }
+
+/** Where a sink listens for what is sent to this address. */
+export function anyOf(address: string): string {
+  return address.includes(":") ? "::" : "0.0.0.0";
+}

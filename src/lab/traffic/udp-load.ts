@@ -3,7 +3,7 @@ import { z } from "zod";
 import { RipstopError } from "../../lib/errors.js";
 import { Runner } from "../runner.js";
 import { TrafficServer } from "./server.js";
-import { lastJson, toolPath } from "./tools.js";
+import { anyOf, lastJson, toolPath } from "./tools.js";
 
 export interface UdpLoadOptions {
   readonly from: string;
@@ -65,7 +65,7 @@ export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult
   const server = await TrafficServer.start(
     options.to,
     tool,
-    ["sink", "--port", port, "--quiet-milliseconds", quiet],
+    ["sink", "--bind", anyOf(options.address), "--port", port, "--quiet-milliseconds", quiet],
     /^ready$/m,
   );
   try {

@@ -1,5 +1,6 @@
 // Building peers again and again: what did not change is the same object, whatever else happens.
 import assert from "node:assert/strict";
+import { parseMac } from "../../../src/addr/mac.js";
 import { test } from "node:test";
 import { parsePrefix } from "../../../src/addr/prefix.js";
 import { PeerBuilder } from "../../../src/backend/peer-builder.js";
@@ -13,7 +14,12 @@ const network = parsePrefix("10.244.0.0/16");
 const mine = parsePrefix("10.244.1.0/24");
 const myAddress = parseUnderlay("192.0.2.1");
 assert.ok(network && mine && myAddress);
-const OWN = { leaseKey: "10.244.1.0-24", prefixes: [mine], underlay: [myAddress] };
+const OWN = {
+  leaseKey: "10.244.1.0-24",
+  prefixes: [mine],
+  underlay: [myAddress],
+  vtepMac: parseMac("02:00:00:00:00:ff"),
+};
 const RULES = { leaseType: "vxlan", networks: [network], readVtepMac };
 const encapsulated = () => false;
 const node = (third: number, mac = third, revision = third): Lease =>

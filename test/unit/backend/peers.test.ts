@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { parseIpv4 } from "../../../src/addr/ipv4.js";
+import { parseMac } from "../../../src/addr/mac.js";
 import { formatPrefix, parsePrefix } from "../../../src/addr/prefix.js";
 import { directTest } from "../../../src/backend/direct-routes.js";
 import { PeerBuilder } from "../../../src/backend/peer-builder.js";
@@ -16,7 +17,12 @@ const network = parsePrefix("10.244.0.0/16");
 const mine = parsePrefix("10.244.1.0/24");
 const myAddress = parseUnderlay("192.0.2.1");
 assert.ok(network && mine && myAddress);
-const OWN: OwnIdentity = { leaseKey: "10.244.1.0-24", prefixes: [mine], underlay: [myAddress] };
+const OWN: OwnIdentity = {
+  leaseKey: "10.244.1.0-24",
+  prefixes: [mine],
+  underlay: [myAddress],
+  vtepMac: parseMac("02:00:00:00:00:ff"),
+};
 const RULES: PeerRules = { leaseType: "vxlan", networks: [network], readVtepMac };
 const encapsulated = () => false;
 
@@ -54,6 +60,13 @@ describe("peers from leases", () => {
       /BackendData is missing/,
     ],
     ["a MAC that is none", peer(3, { attrs: vxlanAttrs("192.0.2.3", "zz:00") }), /"zz:00" is no unicast MAC/],
+    ["our own MAC", peer(3, { attrs: vxlanAttrs("192.0.2.3", "02:00:00:00:00:ff") }), /02:00:00:00:00:ff is ours/],
+    ["a loopback address", peer(3, { attrs: vxlanAttrs("127.0.0.3", "02:00:00:00:00:03") }), /127\.0\.0\.3 is none/],
+    [
+      "a link-local address",
+      peer(3, { attrs: vxlanAttrs("169.254.1.1", "02:00:00:00:00:03") }),
+      /169\.254\.1\.1 is none/,
+    ],
     ["a multicast MAC", peer(3, { attrs: vxlanAttrs("192.0.2.3", "01:00:5e:00:00:01") }), /is no unicast MAC/],
     [
       "a MAC that is a number",

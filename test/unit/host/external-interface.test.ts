@@ -36,7 +36,7 @@ const route = (destination: string, linkIndex: number, gateway: string | null): 
 };
 
 const LISTING: HostListing = {
-  links: [link(1, "lo"), link(2, "eth0"), link(3, "eth1", 9000), link(4, "nomtu", 0)],
+  links: [link(1, "lo"), link(2, "eth0"), link(3, "eth1", 9000), link(4, "nomtu", 0), link(5, "wg0")],
   addresses: [
     address(1, "127.0.0.1/8"),
     address(2, "169.254.3.3/16"),
@@ -49,6 +49,7 @@ const LISTING: HostListing = {
     address(3, "192.168.7.6/24"),
     address(3, "fd00::6/64"),
     address(4, "172.16.0.1/24"),
+    address(5, "fe80::4/64"),
   ],
   routes: [
     route("0.0.0.0/0", 2, "10.0.2.2"),
@@ -137,6 +138,12 @@ describe("the external interface", () => {
     ["a public address nobody has", { publicIp: parseIpv4("203.0.113.9") }, V4, /behind NAT give --iface too/],
     ["an interface without MTU", { iface: ["nomtu"] }, V4, /nomtu has no MTU/],
     ["an interface without IPv6", { iface: ["nomtu"] }, V6, /nomtu has no MTU/],
+    [
+      "a link-local IPv6 address is not usable: a lease cannot say on which link it is",
+      { iface: ["wg0"] },
+      V6,
+      /wg0 has no usable IPv6 address/,
+    ],
     ["a loopback address is not usable", { iface: ["lo"] }, V4, /lo has no usable IPv4 address/],
   ];
   for (const [name, wishes, stack, message] of refused) {
