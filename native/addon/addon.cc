@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr uint32_t kBorderVersion = 3;
+constexpr uint32_t kBorderVersion = 4;
 
 Napi::Array CounterLayout(Napi::Env env) {
   const std::vector<std::string>& names = plane::Plane::CounterNames();

@@ -3,6 +3,7 @@
 #include "addon/decode.h"
 #include "addon/state.h"
 #include "addon/status.h"
+#include "base/clock.h"
 
 namespace addon {
 
@@ -11,6 +12,7 @@ Napi::Function DataplaneWrap::Define(Napi::Env env) {
                      {InstanceMethod("apply", &DataplaneWrap::Apply),
                       InstanceMethod("readCounters", &DataplaneWrap::ReadCounters),
                       InstanceMethod("inspect", &DataplaneWrap::Inspect),
+                      InstanceMethod("readPeers", &DataplaneWrap::ReadPeers),
                       InstanceMethod("captureStart", &DataplaneWrap::CaptureStart),
                       InstanceMethod("captureRead", &DataplaneWrap::CaptureRead),
                       InstanceMethod("captureStop", &DataplaneWrap::CaptureStop),
@@ -112,6 +114,27 @@ Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   path_mtu.Set("pathsLowered", seen.path_mtu.paths_lowered);
   object.Set("pathMtu", path_mtu);
   return object;
+}
+
+// Seven numbers a peer (NativeDataplane.readPeers in src/dataplane/binding.ts); times as ages.
+Napi::Value DataplaneWrap::ReadPeers(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto peers = plane_->ReadPeers();
+  Napi::Float64Array rows = Napi::Float64Array::New(env, peers.size() * 7);
+  const uint64_t now = base::MonotonicNs();
+  const auto age_ms = [now](uint64_t ns) {
+    return ns == 0 ? -1.0 : static_cast<double>(now > ns ? now - ns : 0) / 1e6;
+  };
+  double* at = rows.Data();
+  for (const auto& [id, sent, received] : peers) {
+    *at++ = id;
+    for (const auto* totals : {&sent, &received}) {
+      *at++ = static_cast<double>(totals->packets);
+      *at++ = static_cast<double>(totals->bytes);
+      *at++ = age_ms(totals->last_ns);
+    }
+  }
+  return rows;
 }
 
 Napi::Value DataplaneWrap::CaptureStart(const Napi::CallbackInfo& info) {

@@ -25,6 +25,7 @@ class DataplaneWrap final : public Napi::ObjectWrap<DataplaneWrap> {
   Napi::Value Apply(const Napi::CallbackInfo& info);
   void ReadCounters(const Napi::CallbackInfo& info);
   Napi::Value Inspect(const Napi::CallbackInfo& info);
+  Napi::Value ReadPeers(const Napi::CallbackInfo& info);
   Napi::Value CaptureStart(const Napi::CallbackInfo& info);
   Napi::Value CaptureRead(const Napi::CallbackInfo& info);
   void CaptureStop(const Napi::CallbackInfo& info);

@@ -54,7 +54,7 @@ EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& 
     : overlay_(overlay),
       segments_(segments),
       tap_(tap),
-      forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay),
+      forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay, &traffic_),
       reply_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
       punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay) {}
 
@@ -78,6 +78,7 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
 }
 
 void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
+  traffic_.Begin(table, now_ns);
   path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_}, batch, forward_, reply_,
               punt_);
   forward_.Flush();
@@ -95,7 +96,7 @@ DecapLane::DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& 
     : underlay_(underlay),
       segments_(segments),
       tap_(tap),
-      deliver_drain_(overlay, segments, counters_, false, tap, Point::kOverlay),
+      deliver_drain_(overlay, segments, counters_, false, tap, Point::kOverlay, &traffic_),
       coalesce_drain_(deliver_drain_, big, counters_, overlay.capabilities().udp_super_packets),
       deliver_(MustCoalesce(underlay, overlay) ? static_cast<pkt::Drain&>(coalesce_drain_)
                                                : deliver_drain_) {}
@@ -119,6 +120,7 @@ uint32_t DecapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
 }
 
 void DecapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
+  traffic_.Begin(table, now_ns);
   path::Decap(path::Context{table, counters_, now_ns, limiter_, segments_}, batch, deliver_);
   deliver_.Flush();
 }

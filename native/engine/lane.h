@@ -22,6 +22,7 @@ class EncapLane {
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
   const pkt::LaneCounters& answers() const { return answers_; }
+  const PeerTraffic& traffic() const { return traffic_; }
 
  private:
   void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns);
@@ -29,6 +30,7 @@ class EncapLane {
   port::Port& overlay_;
   pkt::FramePool& segments_;
   capture::Tap& tap_;
+  PeerTraffic traffic_;
   pkt::LaneCounters counters_;
   pkt::LaneCounters answers_;
   path::ReplyLimiter limiter_;
@@ -64,6 +66,7 @@ class DecapLane {
             pkt::FramePool& big, capture::Tap& tap);
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
+  const PeerTraffic& traffic() const { return traffic_; }
 
  private:
   void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns);
@@ -71,6 +74,7 @@ class DecapLane {
   port::Port& underlay_;
   pkt::FramePool& segments_;
   capture::Tap& tap_;
+  PeerTraffic traffic_;
   pkt::LaneCounters counters_;
   path::ReplyLimiter limiter_;
   PortDrain deliver_drain_;

@@ -5,12 +5,13 @@
 namespace engine {
 
 PortDrain::PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters,
-                     bool received, capture::Tap& tap, capture::Point point)
+                     bool received, capture::Tap& tap, capture::Point point, PeerTraffic* traffic)
     : segments_(port.transmit_pool() != nullptr ? *port.transmit_pool() : segments),
       counters_(counters),
       can_(port.capabilities()),
       tap_(tap),
       point_(point),
+      traffic_(traffic),
       received_(received),
       takes_everything_(can_.super_packets && can_.udp_super_packets && can_.tunnel_super_packets &&
                         can_.partial_checksum && can_.tunnel_partial_checksum),
@@ -30,6 +31,7 @@ bool PortDrain::MustFillChecksum(const pkt::Packet& packet) const {
 void PortDrain::Take(pkt::Batch& batch) {
   if (tap_.on(point_)) [[unlikely]]
     tap_.Record(batch, point_, capture::Direction::kOut);
+  if (traffic_ != nullptr) traffic_->Count(batch);
   if (received_) {
     for (const pkt::Packet* packet : batch) {
       counters_.rx_packets.Add(packet->segments);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/tap.h"
+#include "engine/peer_traffic.h"
 #include "pkt/batch.h"
 #include "pkt/counters.h"
 #include "pkt/frame_pool.h"
@@ -16,8 +17,9 @@ class PortDrain final : public pkt::Drain {
   // `received`: packets pushed here count as rx_* of `counters` too (for lanes whose packets were
   // not received from a port, so that the accounting law holds for them).
   // `tap`, `point`: where a capture sees what leaves here.
+  // `traffic`: counts it by peer; null where packets have none.
   PortDrain(port::Port& port, pkt::FramePool& segments, pkt::LaneCounters& counters, bool received,
-            capture::Tap& tap, capture::Point point);
+            capture::Tap& tap, capture::Point point, PeerTraffic* traffic = nullptr);
   void Take(pkt::Batch& batch) override;
 
  private:
@@ -40,6 +42,7 @@ class PortDrain final : public pkt::Drain {
   port::Capabilities can_;
   capture::Tap& tap_;
   capture::Point point_;
+  PeerTraffic* traffic_;
   bool received_;
   bool takes_everything_;
   Transmit transmit_;

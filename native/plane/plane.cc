@@ -116,6 +116,9 @@ base::Status Plane::Apply(std::span<const uint8_t> table) {
   if (!snapshot.ok()) return snapshot.error();
   const uint64_t version = snapshot.value()->version();
   const auto peers = static_cast<uint32_t>(snapshot.value()->peers().size());
+  peer_keys_.clear();
+  for (const fwd::Peer& peer : snapshot.value()->peers())
+    peer_keys_.push_back({peer.id, net::MacKey(peer.vtep_mac)});
   if (steering_ != nullptr) steering_->Follow(*snapshot.value());
   if (path_mtus_ != nullptr) {
     path_mtus_->Publish(publisher_, std::move(snapshot).value());
@@ -167,6 +170,17 @@ Inspection Plane::Inspect() const {
   seen.frames_free = worker_->frames_free();
   if (path_mtus_ != nullptr) seen.path_mtu = path_mtus_->seen();
   return seen;
+}
+
+std::vector<Plane::PeerTotals> Plane::ReadPeers() const {
+  std::vector<PeerTotals> all;
+  if (worker_ == nullptr) return all;
+  all.reserve(peer_keys_.size());
+  for (const PeerKey& peer : peer_keys_) {
+    all.push_back({peer.id, worker_->encap().traffic().Read(peer.id, peer.mac_key),
+                   worker_->decap().traffic().Read(peer.id, peer.mac_key)});
+  }
+  return all;
 }
 
 base::Status Plane::CaptureStart(capture::Request request) {

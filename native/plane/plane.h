@@ -62,6 +62,12 @@ class Plane {
   static const std::vector<std::string>& CounterNames();
   void ReadCounters(std::span<uint64_t> into) const;
   Inspection Inspect() const;
+  struct PeerTotals {
+    uint32_t id;
+    engine::PeerTraffic::Totals sent, received;
+  };
+  // Of the peers in the newest table, since the data plane was opened.
+  std::vector<PeerTotals> ReadPeers() const;
   // Copies of packets for somebody who looks; at most one capture at a time, the last asked for.
   base::Status CaptureStart(capture::Request request);
   struct Captured {
@@ -95,6 +101,11 @@ class Plane {
   bool closed_ = false;
   uint64_t table_version_ = 0;
   uint32_t peers_ = 0;
+  struct PeerKey {
+    uint32_t id;
+    uint64_t mac_key;
+  };
+  std::vector<PeerKey> peer_keys_;  // Of the newest table.
 };
 
 }  // namespace plane

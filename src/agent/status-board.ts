@@ -166,7 +166,7 @@ export class StatusBoard {
   }
 }
 
-function describePeer({ leaseKey, prefix, underlay, vtepMac, direct }: Peer): PeerStatus {
+function describePeer({ id, leaseKey, prefix, underlay, vtepMac, direct }: Peer): PeerStatus {
   const publicIp = underlay.family === 4 ? formatIpv4(underlay.address) : formatIpv6(underlay.address);
-  return { lease: leaseKey, prefix: formatPrefix(prefix), publicIp, vtepMac, direct };
+  return { id, lease: leaseKey, prefix: formatPrefix(prefix), publicIp, vtepMac, direct };
 }

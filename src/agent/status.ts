@@ -6,6 +6,8 @@ export const conditionSchema = z.enum(["starting", "ok", "degraded", "stopping"]
 export type Condition = z.infer<typeof conditionSchema>;
 
 const peerSchema = z.object({
+  /** By which the data plane counts its traffic. */
+  id: z.int().default(0),
   lease: z.string(),
   prefix: z.string(),
   publicIp: z.string(),

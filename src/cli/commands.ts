@@ -32,7 +32,7 @@ export const commands: readonly LazyCommand[] = [
   {
     kind: "lazy",
     name: "peers",
-    summary: "the other nodes: subnet, public address, VTEP, path, MTU, last use",
+    summary: "the other nodes: subnet, public address, VTEP, path, MTU, bytes, last seen",
     load: async () => (await import("./peers.js")).peersCommand,
   },
   {

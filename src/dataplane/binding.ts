@@ -90,6 +90,11 @@ export interface NativeDataplane {
   /** Fills `into` (counterLayout.length values, summed over workers). */
   readCounters(into: BigUint64Array): void;
   inspect(): Inspection;
+  /**
+   * Of each peer in the newest table, seven numbers: id; packets, bytes and milliseconds since the last for what was sent; the
+   * same for what was received. -1 milliseconds: never.
+   */
+  readPeers(): Float64Array;
   /** Begins to copy packets; an earlier capture ends. */
   captureStart(request: NativeCaptureRequest): NativeError | null;
   /** Moves whole records (native/capture/session.h) into `into`. */

@@ -17,6 +17,8 @@ import {
   type HelloResult,
   helloResultSchema,
   inspectionSchema,
+  PEER_ROW,
+  peersResultSchema,
   PROTOCOL_VERSION,
   type Role,
 } from "./protocol.js";
@@ -29,6 +31,19 @@ const OPEN_DEADLINE_MS = 10_000;
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
+}
+
+export interface PeerTotals {
+  readonly packets: number;
+  readonly bytes: number;
+  /** Milliseconds since the last one; null: never. */
+  readonly lastMs: number | null;
+}
+
+/** Since the data plane was opened; a node's packets are counted at its first prefix. */
+export interface PeerTraffic {
+  readonly sent: PeerTotals;
+  readonly received: PeerTotals;
 }
 
 export interface CaptureStart {
@@ -128,6 +143,19 @@ export class DataplaneClient {
 
   inspect(): Promise<Inspection> {
     return this.#call(inspectionSchema, { method: "inspect" });
+  }
+
+  /** What went to and came from each peer, by the id that it has in the table. */
+  async peers(): Promise<ReadonlyMap<number, PeerTraffic>> {
+    const { rows } = await this.#call(peersResultSchema, { method: "peers" });
+    const all = new Map<number, PeerTraffic>();
+    for (let at = 0; at < rows.length; at += PEER_ROW) {
+      const [id = 0, txPackets = 0, txBytes = 0, txAge = -1, rxPackets = 0, rxBytes = 0, rxAge = -1] = rows.slice(at);
+      const sent = { packets: txPackets, bytes: txBytes, lastMs: txAge < 0 ? null : txAge };
+      const received = { packets: rxPackets, bytes: rxBytes, lastMs: rxAge < 0 ? null : rxAge };
+      all.set(id, { sent, received });
+    }
+    return all;
   }
 
   /** Begins to copy packets; ends with the connection. */

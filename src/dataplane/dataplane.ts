@@ -64,6 +64,11 @@ export class Dataplane {
     return this.#opened("inspect").inspect();
   }
 
+  /** Rows of seven, see NativeDataplane.readPeers. */
+  peers(): Float64Array {
+    return this.#opened("readPeers").readPeers();
+  }
+
   captureStart(request: NativeCaptureRequest): void {
     const refused = this.#opened("captureStart").captureStart(request);
     if (refused !== null) throw toRipstopError(refused);

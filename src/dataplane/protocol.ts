@@ -44,6 +44,7 @@ export const requestSchema = z.discriminatedUnion("method", [
   }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("counters") }),
   z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("inspect") }),
+  z.strictObject({ v: z.literal(PROTOCOL_VERSION), id, method: z.literal("peers") }),
   z.strictObject({
     v: z.literal(PROTOCOL_VERSION),
     id,
@@ -65,6 +66,7 @@ export const READ_ONLY: ReadonlySet<Method> = new Set<Method>([
   "hello",
   "counters",
   "inspect",
+  "peers",
   "captureStart",
   "captureRead",
 ]);
@@ -114,6 +116,12 @@ export const captureReadResultSchema = z.object({
   lost: z.int(),
 });
 export type CaptureRead = z.infer<typeof captureReadResultSchema>;
+
+/** Rows of seven numbers, see NativeDataplane.readPeers. */
+export const peersResultSchema = z
+  .object({ rows: z.array(z.number()) })
+  .refine(({ rows }) => rows.length % PEER_ROW === 0);
+export const PEER_ROW = 7;
 
 const portReportSchema = z.object({
   side: z.enum(["overlay", "underlay"]),

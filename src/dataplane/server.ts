@@ -180,6 +180,8 @@ export class DataplaneServer {
         return { layout: this.#binding?.counterLayout ?? [], values: [...this.#opened().rawCounters()] };
       case "inspect":
         return this.#opened().inspect();
+      case "peers":
+        return { rows: [...this.#opened().peers()] };
       case "captureStart":
         return this.#capture.start(socket, this.#opened(), this.#binding as Binding, request);
       case "captureRead":

@@ -5,9 +5,14 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { LabNode } from "../../src/lab/plan.js";
+import { type LabNode, labFiles } from "../../src/lab/plan.js";
 import { killAgent, must, ripstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+
+function podOf(node: LabNode): string {
+  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
+  return `${subnet}.2`;
+}
 
 const runDir = (node: LabNode) => `--run-dir=${node.directory}/run`;
 const stateDir = (node: LabNode) => `--state-dir=${node.directory}/state`;
@@ -32,6 +37,21 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
           ripstop(one, "peers", runDir(one), kernel.underlay).stdout,
           /^SUBNET .*\n10\.244\.\d+\.0\/24 +192\.168\.77\.3 .* user space +1450 .*\n$/,
         );
+        const totals = () => {
+          const all = JSON.parse(ripstop(one, "peers", runDir(one), two.underlay, "-o", "json").stdout) as Array<{
+            traffic: Record<"sent" | "received", { packets: number; bytes: number; lastMs: number }>;
+          }>;
+          return all[0]?.traffic ?? assert.fail("no traffic is counted");
+        };
+        const before = totals();
+        must(one.pod, `ping -c 5 -i 0.02 -q ${podOf(two)}`);
+        const after = totals();
+        for (const way of ["sent", "received"] as const) {
+          assert.equal(after[way].packets - before[way].packets, 5);
+          // 84 bytes of IP in an Ethernet frame, and what the encapsulation adds on the way out.
+          assert.equal(after[way].bytes - before[way].bytes, 5 * (98 + (way === "sent" ? 50 : 0)));
+          assert.ok(after[way].lastMs < 5_000);
+        }
       });
 
       await t.test("top", () => {

@@ -67,6 +67,10 @@ export class FakeNative implements NativeDataplane {
     };
   }
 
+  readPeers(): Float64Array {
+    return Float64Array.of(1, 10, 1000, 5, 20, 2000, -1);
+  }
+
   captureStart(): NativeError | null {
     this.captures++;
     return null;
@@ -87,7 +91,7 @@ export class FakeNative implements NativeDataplane {
 }
 
 export class FakeBinding implements Binding {
-  readonly borderVersion = 3;
+  readonly borderVersion = 4;
   readonly counterLayout = ["encap", "decap", "answer"].flatMap((lane) => [
     ...LANE.map((name) => `${lane}.${name}`),
     ...DROPS.map(({ label }) => `${lane}.drop.${label}`),

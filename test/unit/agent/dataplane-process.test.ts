@@ -18,7 +18,7 @@ const RIPSTOP = fileURLToPath(new URL("../../../../bin/ripstop", import.meta.url
 const ADDON = `
 const native = { apply: () => null, readCounters: () => {}, close: () => {},
   inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0, pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 } }) };
-module.exports = { borderVersion: 3, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
+module.exports = { borderVersion: 4, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
 `;
 
 let folder: string;
