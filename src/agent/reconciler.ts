@@ -13,7 +13,7 @@ import type { Logger } from "../observe/logger.js";
 const PACE_MS = 15;
 /** Kernel events come in bursts; between two comparisons at least this, or so many times what one costs. */
 const DISTRUST_MS = 50;
-const DISTRUST_COSTS = 20;
+const DISTRUST_COSTS = 10;
 /** Without any event. */
 const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
