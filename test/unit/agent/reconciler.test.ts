@@ -105,6 +105,18 @@ test("what a small pass could not make is compared at once, and stays reported u
   );
 });
 
+test("records that make no peer are reported beside the leases that cannot be used", async () => {
+  const { reconciler, passed, end, run } = start();
+  await reconciler.start();
+  const running = run();
+  reconciler.update(leases(1), [{ key: "10.1.9.0-24", reason: "the value is no JSON" }]);
+  await passed(2);
+  await until("the report", () => reconciler.report.refused.length === 1);
+  assert.equal(reconciler.report.refused[0]?.key, "10.1.9.0-24");
+  end.abort();
+  await running;
+});
+
 test("a pass that fails as a whole is repeated as a comparison and said once", async () => {
   const { passes, reconciler, passed, end, run } = start((pass) => (pass === 2 ? new Error("no netlink") : GOOD));
   await reconciler.start();
