@@ -14,7 +14,9 @@ import type { AgentStatus, Condition } from "./status.js";
 
 /** The agent answers from memory; a machine under load is given time. */
 const AGENT_DEADLINE_MS = 1_000;
-/** A data plane that lives answers within this; one that is stopped is not waited for any longer. */
+/** Then it is looked whether the data plane's process is stopped: in that case no answer is waited for. */
+const DATAPLANE_LOOK_MS = 30;
+/** One that the agent has given up, too, is not waited for any longer than this. */
 const DATAPLANE_PATIENCE_MS = 120;
 const DATAPLANE_DEADLINE_MS = 1_000;
 
@@ -37,7 +39,9 @@ export interface NodeStatus {
 const NOTHING = { pid: null, version: null, inspection: null, counters: null };
 
 export async function readNodeStatus(paths: RunPaths): Promise<NodeStatus> {
-  const [agent, dataplane] = await Promise.all([askAgent(paths.agentSocket), askDataplane(paths.dataplaneSocket)]);
+  const asked = askAgent(paths.agentSocket);
+  const givenUp = asked.then((answer) => typeof answer !== "string" && answer.dataplane.phase === "waiting");
+  const [agent, dataplane] = await Promise.all([asked, askDataplane(paths.dataplaneSocket, givenUp)]);
   if (typeof agent === "string") {
     const carries = dataplane.state === "running" ? "; the data plane goes on with the peers it knows" : "";
     return { condition: "down", reasons: [`${agent}${carries}`], agent: null, dataplane };
@@ -82,12 +86,16 @@ async function readAgentStatus(answer: unknown): Promise<AgentStatus> {
   return agentStatusSchema.parse(answer);
 }
 
-export async function askDataplane(path: string): Promise<DataplaneStatus> {
+/** `givenUp`: whether the agent does not hear from it either. */
+export async function askDataplane(path: string, givenUp = Promise.resolve(false)): Promise<DataplaneStatus> {
   const patience = new AbortController();
-  const end = setTimeout(() => patience.abort(), DATAPLANE_DEADLINE_MS);
-  const stopped = setTimeout(() => {
-    if (isHalted(path)) patience.abort();
-  }, DATAPLANE_PATIENCE_MS);
+  const timers = [
+    setTimeout(() => patience.abort(), DATAPLANE_DEADLINE_MS),
+    setTimeout(() => {
+      if (isHalted(path)) patience.abort();
+    }, DATAPLANE_LOOK_MS),
+    setTimeout(() => void givenUp.then((doubted) => doubted && patience.abort()), DATAPLANE_PATIENCE_MS),
+  ];
   try {
     const seen = await glance(path, patience.signal);
     return { state: seen.inspection === null ? "closed" : "running", ...seen };
@@ -95,8 +103,7 @@ export async function askDataplane(path: string): Promise<DataplaneStatus> {
     const absent = error instanceof RipstopError && error.code === "DATAPLANE_ABSENT";
     return { state: absent ? "absent" : "silent", ...NOTHING };
   } finally {
-    clearTimeout(end);
-    clearTimeout(stopped);
+    for (const timer of timers) clearTimeout(timer);
   }
 }
 
