@@ -85,7 +85,7 @@ void BM_Coalesce(benchmark::State& state) {
     path::Segment(packet, *small, kept, counters);
     kept.Flush();
     state.ResumeTiming();
-    path::Coalesce(keep.kept, *big, box, counters, true);
+    path::Coalesce(keep.kept, *big, box, counters, {});
     box.Flush();
   }
   CountPackets(state);

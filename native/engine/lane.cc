@@ -49,11 +49,19 @@ bool MustCoalesce(const port::Port& underlay, const port::Port& overlay) {
 
 }  // namespace
 
+void GatherDrain::Take(pkt::Batch& batch) {
+  for (pkt::Packet* packet : batch) batch_.Push(packet);
+  batch.Clear();
+}
+
 EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
-                     capture::Tap& tap)
+                     pkt::FramePool& big, capture::Tap& tap)
     : overlay_(overlay),
       segments_(segments),
+      big_(big),
       tap_(tap),
+      coalesces_(underlay.capabilities().tunnel_super_packets),
+      udp_(underlay.capabilities().udp_super_packets),
       forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay, &traffic_),
       reply_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
       punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay) {}
@@ -79,15 +87,21 @@ uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
 
 void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
   traffic_.Begin(table, now_ns);
-  path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_}, batch, forward_, reply_,
-              punt_);
+  pkt::Batch* carried = &batch;
+  if (coalesces_ && batch.count > 1) {
+    path::Coalesce(batch, big_, gathered_, counters_, {.udp = udp_, .verify = false});
+    gathered_.Flush();
+    carried = &gather_.batch();
+  }
+  path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_}, *carried, forward_,
+              reply_, punt_);
   forward_.Flush();
   reply_.Flush();
   punt_.Flush();
 }
 
 void CoalesceDrain::Take(pkt::Batch& batch) {
-  path::Coalesce(batch, big_, out_, counters_, udp_);
+  path::Coalesce(batch, big_, out_, counters_, {.udp = udp_});
   out_.Flush();
 }
 

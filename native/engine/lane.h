@@ -14,10 +14,22 @@
 
 namespace engine {
 
+// A drain that keeps what it takes, at most one batch.
+class GatherDrain final : public pkt::Drain {
+ public:
+  void Take(pkt::Batch& batch) override;
+  pkt::Batch& batch() { return batch_; }
+
+ private:
+  pkt::Batch batch_;
+};
+
 // Overlay -> underlay. Replies and punts go back to the overlay port, counted in `answers`.
 class EncapLane {
  public:
-  EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments, capture::Tap& tap);
+  // `big`: frames for super-packets, used when the underlay port takes encapsulated ones.
+  EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
+            pkt::FramePool& big, capture::Tap& tap);
   // One burst; returns the frames received.
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
@@ -29,7 +41,10 @@ class EncapLane {
 
   port::Port& overlay_;
   pkt::FramePool& segments_;
+  pkt::FramePool& big_;
   capture::Tap& tap_;
+  const bool coalesces_;  // The underlay port takes encapsulated super-packets,
+  const bool udp_;        // UDP ones among them.
   PeerTraffic traffic_;
   pkt::LaneCounters counters_;
   pkt::LaneCounters answers_;
@@ -37,6 +52,8 @@ class EncapLane {
   PortDrain forward_drain_;
   PortDrain reply_drain_;
   PortDrain punt_drain_;
+  GatherDrain gather_;
+  pkt::Outbox gathered_{gather_};
   pkt::Batch batch_;
   pkt::Outbox forward_{forward_drain_};
   pkt::Outbox reply_{reply_drain_};

@@ -1,10 +1,8 @@
 // The round of a worker:
 //   1. heartbeat            3. overlay burst: encap, transmit     5. ports flush (kick, reap)
-//   2. adopt the table      4. underlay burst: decap, transmit    6. nothing came: spin a little,
-//   then sleep
+//   2. adopt the table      4. underlay burst: decap, transmit    6. rest (engine/rest.h)
 #include "engine/worker.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -16,15 +14,10 @@ namespace engine {
 
 namespace {
 
-constexpr int kSleepMs =
-    10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
 // The kernel's own VXLAN path runs in softirq, before every process. A worker that waits in line
 // behind a busy pod would lose to it exactly when it matters; so it asks for the front of the line,
 // and goes on without where it may not.
 constexpr int kNice = -15;
-// A port that is in error for so many naps in a row does not recover.
-constexpr uint32_t kFutileMax = 20;
-constexpr int kNapMs = 1;
 constexpr uint32_t kSegmentFrames = 512;
 constexpr uint32_t kSegmentFrameBytes = 10240;  // Jumbo underlay (9000) with headers and headroom.
 constexpr uint32_t kBigFrames = pkt::kBatchMax;
@@ -60,9 +53,10 @@ Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& un
       publisher_(publisher),
       segments_(std::move(segments)),
       big_(std::move(big)),
-      encap_(overlay, underlay, *segments_, tap_),
+      encap_(overlay, underlay, *segments_, *big_, tap_),
       decap_(underlay, overlay, *segments_, *big_, tap_),
-      wake_(std::move(wake)) {
+      wake_(std::move(wake)),
+      rest_(overlay.wait_fd(), underlay.wait_fd(), wake_.get(), options.busy_poll_us) {
   Beat();  // Steering may be attached before the thread has had its first turn.
 }
 
@@ -91,49 +85,30 @@ uint64_t Worker::Beat() {
 void Worker::Loop() {
   setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
   pthread_setname_np(pthread_self(), "ripstop-worker");
-  uint64_t idle_since = 0;
+  rest_.Begin();
+  Look look;
   while (!stopping_.load(std::memory_order_acquire)) {
-    if (futile_ >= kFutileMax) {
+    if (rest_.hopeless()) {
       GiveUp();
       break;
     }
     const uint64_t now = Beat();
     const fwd::Snapshot* table = publisher_.Adopt(options_.index);
     tap_.Adopt(now);
-    const uint32_t moved = encap_.Run(table, now) + decap_.Run(table, now);
+    Round round;
+    if (look.overlay) round.frames += encap_.Run(table, now);
+    if (look.underlay) round.frames += decap_.Run(table, now);
     overlay_.Flush();
     underlay_.Flush();
     frames_free_.store(segments_->available(), std::memory_order_relaxed);
-    if (moved != 0) {
-      idle_since = 0;
-      continue;
-    }
-    if (idle_since == 0) idle_since = now;
-    if (now - idle_since < uint64_t{options_.busy_poll_us} * 1000) continue;
-    Sleep();
+    round.packets = encap_.counters().rx_packets.Read() + decap_.counters().rx_packets.Read();
+    round.bytes = encap_.counters().rx_bytes.Read() + decap_.counters().rx_bytes.Read();
+    look = {};
+    if (rest_.GoOn(round, now)) continue;
+    publisher_.Leave(options_.index);
+    look = rest_.Sleep(now);
   }
   publisher_.Leave(options_.index);
-}
-
-void Worker::Sleep() {
-  publisher_.Leave(options_.index);
-  pollfd fds[] = {
-      {overlay_.wait_fd(), POLLIN, 0}, {underlay_.wait_fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
-  poll(fds, 3, kSleepMs);
-  constexpr short kBroken = POLLERR | POLLHUP | POLLNVAL;
-  if (((fds[0].revents | fds[1].revents) & kBroken) != 0) {
-    Nap();
-  } else {
-    futile_ = 0;
-  }
-}
-
-// An error that a read takes away is over by the next round. One that stays is a device that
-// somebody removed: without this, poll would return at once for ever.
-void Worker::Nap() {
-  ++futile_;
-  pollfd wake{wake_.get(), POLLIN, 0};
-  poll(&wake, 1, kNapMs);
 }
 
 // Packets take the kernel path from here on, and the agent sees that a worker has stopped.

@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "capture/tap.h"
 #include "engine/lane.h"
+#include "engine/rest.h"
 #include "fwd/publisher.h"
 #include "pkt/frame_pool.h"
 #include "port/port.h"
@@ -52,8 +53,6 @@ class Worker {
          std::unique_ptr<pkt::FramePool> big, base::UniqueFd wake);
   void Loop();
   uint64_t Beat();
-  void Sleep();
-  void Nap();
   void GiveUp();
 
   WorkerOptions options_;
@@ -65,10 +64,10 @@ class Worker {
   capture::Tap tap_;
   EncapLane encap_;
   DecapLane decap_;
-  base::UniqueFd wake_;  // eventfd: Stop interrupts Sleep.
+  base::UniqueFd wake_;  // eventfd: Stop interrupts the sleep.
+  Rest rest_;
   std::atomic<uint64_t> beat_ns_{0};
   std::atomic<uint32_t> frames_free_{0};
-  uint32_t futile_ = 0;  // Sleeps in a row that a port in error has cut short.
   std::atomic<bool> lost_{false};
   std::atomic<bool> stopping_{false};
   std::thread thread_;

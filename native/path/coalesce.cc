@@ -61,7 +61,7 @@ bool MayMergeUdp(const uint8_t* udp, Item& item, uint32_t end) {
   return base::Load<uint16_t>(udp + net::kUdpChecksum) != 0;  // A super-packet would give it one.
 }
 
-Item Read(const Packet& packet, bool udp) {
+Item Read(const Packet& packet, CoalesceRules rules) {
   Item item;
   const uint8_t* ip = packet.data + kIp;
   IpView view;
@@ -83,8 +83,10 @@ Item Read(const Packet& packet, bool udp) {
   if (view.l4 != (view.family == 4 ? net::Ipv4::kHeaderBytes : net::Ipv6::kHeaderBytes))
     return item;
   if (packet.len != kIp + view.bytes) return item;
+  if (!rules.verify && packet.checksum == Checksum::kUnknown) return item;
   const uint8_t* l4 = packet.data + item.l4;
-  item.merges = tcp ? MayMergeTcp(l4, item, packet.len) : udp && MayMergeUdp(l4, item, packet.len);
+  item.merges =
+      tcp ? MayMergeTcp(l4, item, packet.len) : rules.udp && MayMergeUdp(l4, item, packet.len);
   if (item.merges) item.payload = static_cast<uint16_t>(packet.len - item.header);
   return item;
 }
@@ -145,9 +147,9 @@ class Coalescer {
     std::memset(table_, kNone, sizeof table_);
   }
 
-  void Run(bool udp) {
+  void Run(CoalesceRules rules) {
     for (uint32_t i = 0; i < in_.count; ++i) {
-      items_[i] = Read(*in_.items[i], udp);
+      items_[i] = Read(*in_.items[i], rules);
       Place(static_cast<uint8_t>(i));
     }
     for (uint32_t group = 0; group < groups_used_; ++group) Emit(groups_[group]);
@@ -276,9 +278,9 @@ class Coalescer {
 }  // namespace
 
 void Coalesce(pkt::Batch& in, pkt::FramePool& big, pkt::Outbox& out, pkt::LaneCounters& counters,
-              bool udp) {
+              CoalesceRules rules) {
   if (in.count == 0) return;
-  Coalescer(in, big, out, counters).Run(udp);
+  Coalescer(in, big, out, counters).Run(rules);
 }
 
 }  // namespace path

@@ -77,7 +77,7 @@ inline void Coalesce(const uint8_t* data, size_t size) {
     batch.Push(rig.Packet(input, bytes));
     counters.rx_packets.Add(1);
   }
-  path::Coalesce(batch, *rig.pool, out.box, counters, true);
+  path::Coalesce(batch, *rig.pool, out.box, counters, {});
   out.box.Flush();
   rig.CheckLaws(counters, out.segments);
 }

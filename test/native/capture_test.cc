@@ -209,7 +209,7 @@ struct Lanes {
     underlay = std::move(down->first), wire = std::move(down->second);
     segments = std::move(pkt::FramePool::Create(64, 4096)).value();
     big = std::move(pkt::FramePool::Create(8, 69632)).value();
-    encap = std::make_unique<engine::EncapLane>(*overlay, *underlay, *segments, tap);
+    encap = std::make_unique<engine::EncapLane>(*overlay, *underlay, *segments, *big, tap);
     decap = std::make_unique<engine::DecapLane>(*underlay, *overlay, *segments, *big, tap);
   }
   void Send(port::MemoryPort& from, const Bytes& frame) {

@@ -66,14 +66,19 @@ class Coalescing : public ::testing::TestWithParam<int> {
     FeedFrames(frames, udp);
   }
   void FeedFrames(const std::vector<Bytes>& frames, bool udp = true) {
+    FeedFrames(frames, {.udp = udp}, pkt::Checksum::kUnknown);
+  }
+  void FeedFrames(const std::vector<Bytes>& frames, path::CoalesceRules rules,
+                  pkt::Checksum checksum) {
     pkt::Batch batch;
     for (const Bytes& frame : frames) {
       pkt::Packet* packet = small_->Take();
       std::memcpy(packet->data, frame.data(), frame.size());
       packet->len = static_cast<uint32_t>(frame.size());
+      packet->checksum = checksum;
       batch.Push(packet);
     }
-    path::Coalesce(batch, *node_.pool, out_.box, node_.counters, udp);
+    path::Coalesce(batch, *node_.pool, out_.box, node_.counters, rules);
     EXPECT_EQ(batch.count, 0u);
     out_.box.Flush();
     EXPECT_EQ(out_.segments() + node_.AllDrops(), frames.size() + drops_before_);
@@ -242,6 +247,24 @@ TEST_P(Coalescing, UdpDatagramsOfEqualSizeMergeAndAShorterOneEndsTheRun) {
   }
   FeedFrames(frames);
   EXPECT_EQ(Counts(), (std::vector<int>{1, 1}));
+}
+
+TEST_P(Coalescing, BeforeEncapsulationOnlyWhatSomebodyVouchesForMergesAndNothingIsJudged) {
+  std::vector<Bytes> frames;
+  for (One& one : Run(3, 100)) {
+    one.udp = true;
+    frames.push_back(one.Frame());
+    frames.back().back() ^= 1;  // Damaged, and its checksum tells.
+  }
+  FeedFrames(frames, {.verify = false}, pkt::Checksum::kUnknown);
+  EXPECT_EQ(Counts(), (std::vector<int>{1, 1, 1}));
+  EXPECT_EQ(BytesOf(*out_.packets[2]), frames[2]);
+  Release();
+  for (const pkt::Checksum trusted : {pkt::Checksum::kPartial, pkt::Checksum::kVerified}) {
+    FeedFrames(frames, {.verify = false}, trusted);
+    EXPECT_EQ(Counts(), std::vector<int>{3});
+    Release();
+  }
 }
 
 TEST_P(Coalescing, ASuperPacketNeverOutgrowsAnIpPacket) { Expect(Run(64, 1400), {46, 18}); }
