@@ -40,7 +40,7 @@ export function escapeMarkup(text: string): string {
 /** Horizontal bars from zero. One part: each bar has its own colour; several: the parts have. */
 export function barPlot(bars: readonly Bar[], unit: string, digits: number): string {
   const total = (bar: Bar): number => bar.parts.reduce((sum, part) => sum + Math.max(0, part), 0);
-  const most = Math.max(...bars.map((bar) => Math.max(total(bar), bar.high ?? 0)), Number.MIN_VALUE);
+  const most = Math.max(...bars.map((bar) => Math.max(total(bar), bar.high ?? 0)), 1e-9);
   const scale = (WIDTH - LEFT - RIGHT) / most;
   const rows = bars.map((bar, row) => {
     const y = row * (BAR_HEIGHT + 6) + 4;
@@ -122,7 +122,8 @@ interface Axis {
 /** Values below the smallest positive one lie on the edge of a logarithmic axis. */
 function axis(values: readonly number[], logarithmic: boolean, from: number, to: number): Axis {
   if (!logarithmic) {
-    const most = Math.max(...values, Number.MIN_VALUE);
+    const largest = Math.max(...values);
+    const most = largest > 0 ? largest : 1;
     const step = niceStep(most / 5);
     const ticks = Array.from({ length: Math.floor(most / step) + 1 }, (_, index) => index * step);
     return { at: (value) => from + ((to - from) * value) / most, ticks };

@@ -100,6 +100,11 @@ describe("a benchmark's reports", () => {
     assert.doesNotMatch(page, /NaN|undefined|Infinity/);
   });
 
+  it("draw a plot of nothing but zeros", () => {
+    const lossless: BenchRun = { ...run("kernel", "udp-64-16", 1, { kpps: 1 }), curve: [[1000, 0]] };
+    assert.match(htmlReport({ ...RESULT, runs: [lossless] }), /loss against rate/);
+  });
+
   it("survive the way through the file", () => {
     assert.deepEqual(parseResult(JSON.stringify(RESULT), "x.json"), RESULT);
     assert.throws(() => parseResult('{"schema":1}', "x.json"), { code: "BENCH_RESULT_INVALID" });
