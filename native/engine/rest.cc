@@ -59,7 +59,7 @@ bool Rest::Trickles(uint64_t now_ns) {
 }
 
 Look Rest::Sleep(uint64_t now_ns) {
-  if (Trickles(now_ns)) {
+  if (Trickles(now_ns) && busy_poll_ns_ == 0) {
     const timespec pause = {0, static_cast<long>(pause_ns_)};
     nanosleep(&pause, nullptr);
     return {};

@@ -87,6 +87,34 @@ TEST_F(Resting, BusyPollGoesOnUntilItsTimeIsOver) {
   EXPECT_FALSE(rest.GoOn(Round{0, 1, 100}, 53'000));
 }
 
+TEST_F(Resting, WhoAsksForBusyPollGetsNoPauses) {
+  Rest rest(overlay_.get(), underlay_.get(), wake_.get(), 1);
+  bool paused = false;
+  for (int i = 0; i < 10; ++i) {
+    now_ns_ += 60'000;
+    packets_ += 3;
+    bytes_ += 300;
+    rest.GoOn(Round{3, packets_, bytes_}, now_ns_);
+    paused |= rest.Sleep(now_ns_).underlay;
+  }
+  EXPECT_FALSE(paused);
+}
+
+TEST_F(Resting, APortThatStaysInErrorIsHopelessOneThatRecoversIsNot) {
+  base::UniqueFd removed;
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  base::UniqueFd read_end{ends[0]};
+  removed.Reset(ends[1]);
+  read_end.Reset();  // A pipe without a reader is in error for its writer.
+  Rest rest(removed.get(), underlay_.get(), wake_.get(), 0);
+  Ready(wake_);  // Naps end at once.
+  for (int i = 0; i < 19; ++i) rest.Sleep(1);
+  EXPECT_FALSE(rest.hopeless());
+  rest.Sleep(1);
+  EXPECT_TRUE(rest.hopeless());
+}
+
 TEST_F(Resting, StopWakesASleeper) {
   base::UniqueFd silent{eventfd(0, EFD_NONBLOCK)};
   Rest rest(silent.get(), underlay_.get(), wake_.get(), 0);
