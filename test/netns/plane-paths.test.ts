@@ -93,7 +93,9 @@ async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane
   const kernelShare = lane === "encap" ? oursDevice.txPackets : oursDevice.rxPackets;
   assert.equal(Number(counted[lane].txPackets) + kernelShare, UDP_PACKETS);
   assert.ok(counted[lane].txPackets > UDP_PACKETS / 2, `the kernel carried ${kernelShare} of ${UDP_PACKETS}`);
-  assert.equal(lane === "encap" ? kernelDevice.rxPackets : kernelDevice.txPackets, UDP_PACKETS);
+  // The kernel counts what we joined (docs/decisions/0086) as one.
+  if (lane === "encap") assert.equal(kernelDevice.rxPackets, Number(counted.encap.txFrames) + kernelShare);
+  else assert.equal(kernelDevice.txPackets, UDP_PACKETS);
 }
 
 /** Far more than goes through: what did not arrive has to stand in somebody's counters, to the packet. */
@@ -105,9 +107,13 @@ async function everyLossIsCounted(plan: LabPlan, planes: readonly HandDrivenPlan
   const load = await runUdpLoad({ ...ends, rate: 0, milliseconds: FLOOD_MS, size: 64, flows: 16, quietMs: 300 });
   const [oneAfter, otherAfter] = await bothCounters(planes);
   const dropped = (await kernelDrops(plan, planes)) - before + load.sink.socket_drops;
-  assertAllDelivered(countersSince(oneBefore, oneAfter), "the first node under flood");
+  const sent = countersSince(oneBefore, oneAfter);
+  assertAllDelivered(sent, "the first node under flood");
   assertAllDelivered(countersSince(otherBefore, otherAfter), "the second node under flood");
-  assert.equal(load.lost, dropped, `${load.lost} of ${load.sender.sent} lost, but the kernel counted ${dropped}`);
+  const told = `${load.lost} of ${load.sender.sent} lost, but the kernel counted ${dropped}`;
+  // What we joined is one drop to the kernel and several losses.
+  if (sent.encap.txFrames === sent.encap.txPackets) assert.equal(load.lost, dropped, told);
+  else assert.ok(load.lost >= dropped && (dropped > 0 || load.lost === 0), told);
   assert.deepEqual([load.sink.duplicates, load.sink.corrupt], [0, 0]);
 }
 
