@@ -4,6 +4,7 @@
 
 #include <linux/rtnetlink.h>
 
+#include "bridge_target.h"
 #include "fwd/decode.h"
 #include "netlink/objects.h"
 #include "path/coalesce.h"
@@ -160,8 +161,8 @@ struct Target {
   void (*run)(const uint8_t* data, size_t size);
 };
 inline constexpr Target kTargets[] = {
-    {"coalesce", Coalesce}, {"decap", Decap},          {"encap", Encap},
-    {"netlink", Netlink},   {"outer_icmp", OuterIcmp}, {"pcap", Pcap},
-    {"segment", Segment},   {"table", Table},          {"vnet_header", VnetHeader}};
+    {"bridge", Bridge},   {"coalesce", Coalesce},     {"decap", Decap}, {"encap", Encap},
+    {"netlink", Netlink}, {"outer_icmp", OuterIcmp},  {"pcap", Pcap},   {"segment", Segment},
+    {"table", Table},     {"vnet_header", VnetHeader}};
 
 }  // namespace fuzz
