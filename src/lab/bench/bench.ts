@@ -2,6 +2,7 @@
 // workload, and every trial starts with another one, so that a machine that slows down slows nobody alone.
 import { mkdir } from "node:fs/promises";
 import { cpus } from "node:os";
+import { RipstopError } from "../../lib/errors.js";
 import { ripstopVersion } from "../../lib/version.js";
 import { cpuUse, sampleCpu } from "../traffic/cpu.js";
 import { checkInterop, checkPayload, type Check } from "./checks.js";
@@ -23,7 +24,11 @@ export async function runBench(mode: BenchMode, context: RigContext): Promise<Be
   if (mode.interop) checks.push(await checkInterop(context));
   const rigs: Rig[] = [];
   try {
-    for (const rival of mode.rivals) rigs.push(await buildRig(rival, context));
+    for (const rival of mode.rivals) {
+      const built = await buildOrLeaveOut(rival, context);
+      if ("what" in built) checks.push(built);
+      else rigs.push(built);
+    }
     const nullRig = await buildNullRig(context);
     rigs.push(nullRig);
     const machine = await readMachine();
@@ -46,13 +51,27 @@ export async function runBench(mode: BenchMode, context: RigContext): Promise<Be
       commit: await readCommit(),
       machine,
       trials: mode.trials,
-      rivals: mode.rivals.map((rival) => describe(rival, rigs)),
+      rivals: mode.rivals
+        .filter(({ id }) => rigs.some(({ rival }) => rival === id))
+        .map((rival) => describe(rival, rigs)),
       workloads: mode.workloads.map(({ id, title }) => ({ id, title })),
       checks,
       runs,
     };
   } finally {
     for (const rig of rigs.toReversed()) await rig.down();
+  }
+}
+
+/** A machine without, say, AF_XDP still compares the others; what is missing and why stands beside the checks. */
+async function buildOrLeaveOut(rival: Rival, context: RigContext): Promise<Rig | Check> {
+  try {
+    return await buildRig(rival, context);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (rival.port === undefined || !(error instanceof RipstopError)) throw error;
+    context.report(`left out: ${rival.name}; ${error.message}`);
+    return { what: `left out: ${rival.name}`, detail: error.message };
   }
 }
 

@@ -40,13 +40,13 @@ export function rigContext(context: RigContext, name: string): LabContext & { re
 export async function buildRig(rival: Rival, context: RigContext): Promise<Rig> {
   const own = rigContext(context, rival.id);
   context.report(`building ${rival.name}`);
-  const plan = await labUp({ ...DEFAULT_OPTIONS, prefix: own.prefix, ...rival.lab }, own);
   let proxies: ClassicProxies | null = null;
   const down = async (): Promise<void> => {
     proxies?.stop();
     await labDown(own);
   };
   try {
+    const plan = await labUp({ ...DEFAULT_OPTIONS, prefix: own.prefix, ...rival.lab }, own);
     if (rival.classic === true) proxies = await ClassicProxies.start(plan, context.signal);
     const carriers = rival.classic === true ? ["classic proxy"] : await checkCarriers(rival, plan);
     return { rival: rival.id, forward: await endsOf(plan), backward: await endsBack(plan), plan, carriers, down };
