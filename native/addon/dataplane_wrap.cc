@@ -39,7 +39,6 @@ DataplaneWrap::DataplaneWrap(const Napi::CallbackInfo& info)
     return;
   }
   plane_ = std::move(*info[0].As<Napi::External<std::unique_ptr<plane::Plane>>>().Data());
-  values_.resize(plane::Plane::CounterNames().size());
   hooked_ = napi_add_env_cleanup_hook(env_, &DataplaneWrap::OnExit, this) == napi_ok;
 }
 
@@ -75,13 +74,16 @@ void DataplaneWrap::ReadCounters(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const bool typed = info[0].IsTypedArray() &&
                      info[0].As<Napi::TypedArray>().TypedArrayType() == napi_biguint64_array;
-  if (!typed || info[0].As<Napi::TypedArray>().ElementLength() != values_.size()) {
+  const size_t names = plane::Plane::CounterNames().size();
+  const size_t length = typed ? info[0].As<Napi::TypedArray>().ElementLength() : 0;
+  if (length != names && length != names * (1 + plane_->workers())) {
     Napi::TypeError::New(env,
-                         "readCounters() takes a BigUint64Array of counterLayout.length values")
+                         "readCounters() takes a BigUint64Array of counterLayout.length values, or "
+                         "of 1 + workers times as many")
         .ThrowAsJavaScriptException();
     return;
   }
-  plane_->ReadCounters({info[0].As<Napi::BigUint64Array>().Data(), values_.size()});
+  plane_->ReadCounters({info[0].As<Napi::BigUint64Array>().Data(), length});
 }
 
 Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
@@ -105,6 +107,7 @@ Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   object.Set("ports", ports);
   object.Set("steering", seen.steering);
   object.Set("heartbeatAgeMs", seen.heartbeat_age_ms);
+  object.Set("workers", seen.workers);
   object.Set("framesTotal", static_cast<double>(seen.frames_total));
   object.Set("framesFree", static_cast<double>(seen.frames_free));
   Napi::Object path_mtu = Napi::Object::New(env);
@@ -141,7 +144,7 @@ Napi::Value DataplaneWrap::CaptureStart(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   auto request = DecodeCapture(info[0]);
   if (!request.ok()) return ErrorObject(env, request.error());
-  auto status = plane_->CaptureStart(std::move(request).value());
+  auto status = plane_->CaptureStart(*request);
   if (!status.ok()) return ErrorObject(env, status.error());
   return env.Null();
 }

@@ -34,7 +34,6 @@ class DataplaneWrap final : public Napi::ObjectWrap<DataplaneWrap> {
   static void OnExit(void* self);
 
   std::unique_ptr<plane::Plane> plane_;
-  std::vector<uint64_t> values_;
   bool hooked_ = false;
   napi_env env_;
 };

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "addon/reader.h"
+#include "fwd/publisher.h"
 
 namespace addon {
 
@@ -28,7 +29,9 @@ base::Result<engine::Options> DecodeOptions(const Napi::Value& value) {
   options.underlay_port = reader.Text("underlayPort");
   options.disable = reader.Texts("disable");
   options.busy_poll_us = reader.Number("busyPollUs", 1'000'000);
-  if (reader.Number("workers", 16) != 1) reader.Fail("workers", "1 (more are not implemented)");
+  options.workers = reader.Number("workers", fwd::kWorkersMax);
+  if (options.workers == 0) reader.Fail("workers", "at least 1");
+  options.cpus = reader.Numbers("cpus", engine::kCpuMax);
   if (!reader.failure().empty()) return base::Error{"BAD_OPTION", 0, "open", reader.failure()};
   return options;
 }

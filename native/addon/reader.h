@@ -30,6 +30,23 @@ class Reader {
     }
     return static_cast<uint32_t>(number);
   }
+  std::vector<uint32_t> Numbers(const char* field, uint32_t max) {
+    std::vector<uint32_t> numbers;
+    const Napi::Value value = object_.Get(field);
+    const std::string expected = "an array of whole numbers up to " + std::to_string(max);
+    if (!value.IsArray()) return Fail(field, expected), numbers;
+    const Napi::Array array = value.As<Napi::Array>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const Napi::Value item = array.Get(i);
+      const double number = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+      if (!(number >= 0 && number <= max) ||
+          number != static_cast<double>(static_cast<uint32_t>(number))) {
+        return Fail(field, expected), numbers;
+      }
+      numbers.push_back(static_cast<uint32_t>(number));
+    }
+    return numbers;
+  }
   bool Flag(const char* field) {
     const Napi::Value value = object_.Get(field);
     if (!value.IsBoolean()) return Fail(field, "a boolean"), false;

@@ -9,6 +9,8 @@
 
 namespace engine {
 
+inline constexpr uint32_t kCpuMax = 1023;  // What a cpu_set_t can say.
+
 struct Options {
   fwd::Format format;
   std::string overlay_device;  // flannel.<VNI>; empty for the udp format.
@@ -20,6 +22,8 @@ struct Options {
   std::vector<std::string>
       disable;  // Features treated as absent: "tunnel-gso", "super-packets", "xdp-native", ...
   uint32_t busy_poll_us = 0;
+  uint32_t workers = 1;        // 1 to fwd::kWorkersMax.
+  std::vector<uint32_t> cpus;  // Worker i runs on cpus[i % size] only; empty: wherever it may.
 
   bool Disabled(const char* feature) const {
     for (const std::string& name : disable) {

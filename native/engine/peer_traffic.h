@@ -4,6 +4,7 @@
 // than kPlaces have come between them: then the newer packet's owner has it.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -18,6 +19,12 @@ class PeerTraffic {
  public:
   struct Totals {
     uint64_t packets = 0, bytes = 0, last_ns = 0;
+    Totals& operator+=(const Totals& other) {
+      packets += other.packets;
+      bytes += other.bytes;
+      last_ns = std::max(last_ns, other.last_ns);
+      return *this;
+    }
   };
 
   // Worker thread: which table the next packets' `peer` counts in, and the time of the round.

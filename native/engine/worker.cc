@@ -8,6 +8,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <string>
+
 #include "base/clock.h"
 
 namespace engine {
@@ -62,8 +65,20 @@ Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& un
 
 Worker::~Worker() { Stop(); }
 
-void Worker::Start() {
+base::Status Worker::Start() {
   thread_ = std::thread([this] { Loop(); });
+  if (options_.cpu < 0) return base::Ok();
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(static_cast<size_t>(options_.cpu), &cpus);
+  errno = pthread_setaffinity_np(thread_.native_handle(), sizeof cpus, &cpus);
+  if (errno == 0) return base::Ok();
+  const base::Error refused = base::SystemError(
+      "WORKER_CPU", "pthread_setaffinity_np(CPU " + std::to_string(options_.cpu) + ")",
+      "this machine, or the cpuset of this process, has no such CPU; see "
+      "/proc/self/status, Cpus_allowed_list");
+  Stop();
+  return refused;
 }
 
 void Worker::Stop() {

@@ -22,6 +22,7 @@ namespace engine {
 struct WorkerOptions {
   uint32_t index = 0;                // Seat in the publisher.
   uint32_t busy_poll_us = 0;         // Spin this long before sleeping.
+  int cpu = -1;                      // Runs there only; -1: wherever it may.
   uint64_t* heartbeat_ns = nullptr;  // Where the BPF programs look; may be null (no steering).
 };
 
@@ -34,8 +35,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  void Start();
-  void Stop();  // Idempotent; returns when the thread has ended.
+  base::Status Start();  // Fails when it may not run on its CPU.
+  void Stop();           // Idempotent; returns when the thread has ended.
 
   const EncapLane& encap() const { return encap_; }
   const DecapLane& decap() const { return decap_; }

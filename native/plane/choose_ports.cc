@@ -23,6 +23,7 @@ namespace plane {
 namespace {
 
 constexpr uint32_t kUdpOverhead = 28;
+constexpr uint32_t kXdpFramesMin = 2048;  // Of each worker's umem.
 
 base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mtu) {
   *ifindex = if_nametoindex(name.c_str());
@@ -48,20 +49,30 @@ std::string TapName(const char* prefix, const engine::Options& options, const ch
   return prefix + std::to_string(options.format.vni) + turn;
 }
 
-base::Result<std::unique_ptr<port::TapPort>> OpenTap(const engine::Options& options,
-                                                     const char* prefix, uint32_t mtu, bool tunnel,
-                                                     bool* second_turn) {
+// A TAP of every worker on one device; answers with the device's index.
+base::Result<uint32_t> OpenTaps(const engine::Options& options, const char* prefix, uint32_t mtu,
+                                bool tunnel, Ports* ports,
+                                std::vector<std::unique_ptr<port::Port>>* made) {
   port::TapOptions tap;
   tap.mtu = mtu;
   tap.tunnel_gso = tunnel && !options.Disabled("tunnel-gso");
   tap.super_packets = !options.Disabled("super-packets");
   tap.udp_super_packets = !options.Disabled("udp-super-packets");
   tap.name = TapName(prefix, options, "");
-  auto opened = port::TapPort::Open(tap);
-  if (opened.ok() || opened.error().os_error != EBUSY) return opened;
-  tap.name = TapName(prefix, options, "b");
-  *second_turn = true;
-  return port::TapPort::Open(tap);
+  uint32_t ifindex = 0;
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    tap.share = {worker, options.workers};
+    auto opened = port::TapPort::Open(tap);
+    if (!opened.ok() && opened.error().os_error == EBUSY && worker == 0) {
+      tap.name = TapName(prefix, options, "b");
+      ports->second_turn = true;
+      opened = port::TapPort::Open(tap);
+    }
+    if (!opened.ok()) return opened.error();
+    ifindex = opened.value()->ifindex();
+    made->push_back(std::move(opened).value());
+  }
+  return ifindex;
 }
 
 base::Error Unavailable(const char* side, const std::string& kind, const char* remedy) {
@@ -74,11 +85,10 @@ const char* Reason(const std::string& asked, const char* otherwise) {
 }
 
 base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devices, Ports* ports) {
-  auto opened = OpenTap(options, "rsu.", devices.underlay_mtu, true, &ports->second_turn);
+  auto opened = OpenTaps(options, "rsu.", devices.underlay_mtu, true, ports, &ports->underlay);
   if (!opened.ok()) return opened.error();
-  const bool tunnel = opened.value()->capabilities().tunnel_super_packets;
-  ports->underlay_tap_ifindex = opened.value()->ifindex();
-  ports->underlay = std::move(opened).value();
+  const bool tunnel = ports->underlay[0]->capabilities().tunnel_super_packets;
+  ports->underlay_tap_ifindex = *opened;
   ports->resolves_next_hop = true;
   ports->underlay_reason =
       Reason(options.underlay_port,
@@ -99,10 +109,15 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   } else if (options.Disabled("xdp-zerocopy")) {
     xdp.mode = port::XdpMode::kNativeCopy;
   }
-  auto opened = port::XdpPort::Open(xdp);
-  if (!opened.ok()) return opened.error();
-  ports->unfilled_checksums = opened.value()->unfilled_checksums();
-  ports->underlay = std::move(opened).value();
+  xdp.frames = std::max(kXdpFramesMin, xdp.frames / options.workers);
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    xdp.share = {worker, options.workers};
+    auto opened = port::XdpPort::Open(xdp);
+    if (!opened.ok()) return opened.error();
+    xdp.mode = opened.value()->mode();
+    ports->unfilled_checksums = opened.value()->unfilled_checksums();
+    ports->underlay.push_back(std::move(opened).value());
+  }
   ports->underlay_reason = "asked for";
   return base::Ok();
 }
@@ -115,9 +130,13 @@ base::Status OpenUnderlayPacket(const engine::Options& options, const steer::Ste
                                          options.format.encapsulation == fwd::Encapsulation::kVxlan,
                                          options.format.vni};
   packet.filter_program = steering.packet_filter();
-  auto opened = port::PacketPort::Open(packet);
-  if (!opened.ok()) return opened.error();
-  ports->underlay = std::move(opened).value();
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    packet.share = {worker, options.workers};
+    auto opened = port::PacketPort::Open(packet);
+    if (!opened.ok()) return opened.error();
+    packet.fanout_group = opened.value()->fanout_group();
+    ports->underlay.push_back(std::move(opened).value());
+  }
   ports->underlay_reason = "asked for";
   ports->drop_original = true;
   return base::Ok();
@@ -151,9 +170,12 @@ base::Status OpenUnderlayUdp(const engine::Options& options, const Devices& devi
   udp.device = options.underlay_device;
   udp.mtu = devices.underlay_mtu;
   udp.segmentation = !options.Disabled("udp-segmentation");
-  auto opened = port::UdpPort::Open(udp);
-  if (!opened.ok()) return opened.error();
-  ports->underlay = std::move(opened).value();
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    udp.share = {worker, options.workers};
+    auto opened = port::UdpPort::Open(udp);
+    if (!opened.ok()) return opened.error();
+    ports->underlay.push_back(std::move(opened).value());
+  }
   ports->resolves_next_hop = true;
   ports->underlay_reason =
       Reason(options.underlay_port, "a UDP socket with segmentation carries the udp format");
@@ -165,10 +187,9 @@ base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devic
   if (options.overlay_port != "auto" && options.overlay_port != "tap") {
     return Unavailable("overlay", options.overlay_port, "does not fit VXLAN; use auto or tap");
   }
-  auto overlay = OpenTap(options, "rso.", devices.overlay_mtu, false, &ports->second_turn);
+  auto overlay = OpenTaps(options, "rso.", devices.overlay_mtu, false, ports, &ports->overlay);
   if (!overlay.ok()) return overlay.error();
-  ports->overlay_tap_ifindex = overlay.value()->ifindex();
-  ports->overlay = std::move(overlay).value();
+  ports->overlay_tap_ifindex = *overlay;
   ports->overlay_reason = Reason(options.overlay_port, "a TAP keeps super-packets whole");
 
   if (options.underlay_port == "auto" || options.underlay_port == "tap")
@@ -194,9 +215,12 @@ base::Status OpenUdpPorts(const engine::Options& options, const Devices& devices
   tun.mtu = devices.overlay_mtu;
   tun.super_packets = !options.Disabled("super-packets");
   tun.udp_super_packets = !options.Disabled("udp-super-packets");
-  auto overlay = port::TunPort::Open(tun);
-  if (!overlay.ok()) return overlay.error();
-  ports->overlay = std::move(overlay).value();
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    tun.share = {worker, options.workers};
+    auto overlay = port::TunPort::Open(tun);
+    if (!overlay.ok()) return overlay.error();
+    ports->overlay.push_back(std::move(overlay).value());
+  }
   ports->overlay_reason = Reason(options.overlay_port, "the udp format carries bare IP packets");
   return OpenUnderlayUdp(options, devices, ports);
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "engine/options.h"
@@ -25,8 +26,9 @@ struct Devices {
 base::Result<Devices> FindDevices(const engine::Options& options);
 
 struct Ports {
-  std::unique_ptr<port::Port> overlay;
-  std::unique_ptr<port::Port> underlay;
+  // One a worker.
+  std::vector<std::unique_ptr<port::Port>> overlay;
+  std::vector<std::unique_ptr<port::Port>> underlay;
   std::string overlay_reason;
   std::string underlay_reason;
   uint32_t overlay_tap_ifindex =

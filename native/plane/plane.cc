@@ -16,6 +16,56 @@ namespace {
 
 using steer::Hook;
 
+// What passed one port, as the lanes at its ends counted it.
+#define RS_PORT_COUNTERS(X)   \
+  X(rx_packets, "rx_packets") \
+  X(rx_bytes, "rx_bytes")     \
+  X(rx_frames, "rx_frames")   \
+  X(tx_packets, "tx_packets") X(tx_bytes, "tx_bytes") X(tx_frames, "tx_frames")
+struct PortCounts {
+#define X(member, name) uint64_t member = 0;
+  RS_PORT_COUNTERS(X)
+#undef X
+  void AddReceived(const pkt::LaneCounters& lane) {
+    rx_packets += lane.rx_packets.Read();
+    rx_bytes += lane.rx_bytes.Read();
+    rx_frames += lane.rx_frames.Read();
+  }
+  void AddSent(const pkt::LaneCounters& lane) {
+    tx_packets += lane.tx_packets.Read();
+    tx_bytes += lane.tx_bytes.Read();
+    tx_frames += lane.tx_frames.Read();
+  }
+};
+
+// In the order of CounterNames; returns where the next value goes.
+uint64_t* AppendWorker(const engine::Worker& worker, uint64_t* at) {
+  const pkt::LaneCounters &encap = worker.encap().counters(), &decap = worker.decap().counters(),
+                          &answer = worker.encap().answers();
+  for (const pkt::LaneCounters* lane : {&encap, &decap, &answer}) at = pkt::AppendLane(*lane, at);
+  PortCounts overlay, underlay;
+  overlay.AddReceived(encap);
+  overlay.AddSent(decap);
+  overlay.AddSent(answer);
+  underlay.AddReceived(decap);
+  underlay.AddSent(encap);
+  for (const PortCounts* side : {&overlay, &underlay}) {
+#define X(member, name) *at++ = side->member;
+    RS_PORT_COUNTERS(X)
+#undef X
+  }
+  return at;
+}
+
+PortInspection InspectPorts(const char* side, const std::vector<std::unique_ptr<port::Port>>& ports,
+                            const std::string& reason) {
+  PortInspection seen{side, ports[0]->kind(), ports[0]->description(), reason, 0};
+  if (ports.size() > 1)
+    seen.description += "; the first of " + std::to_string(ports.size()) + ", one a worker";
+  for (const auto& port : ports) seen.rx_kernel_drops += port->statistics().rx_kernel_drops;
+  return seen;
+}
+
 // A drain gives up after this long: then something goes on feeding us that steering does not rule.
 constexpr uint32_t kDrainMs = 100;
 // Longer than a program that saw us alive takes to hand its packet over, and than a worker to wake.
@@ -51,18 +101,29 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
     plane->path_mtus_missing_ = listener.error().op + ": " + listener.error().detail;
   }
 
-  engine::WorkerOptions worker;
-  worker.busy_poll_us = options.busy_poll_us;
-  if (steered) worker.heartbeat_ns = plane->FillSteeringState();
-  auto made = engine::Worker::Create(worker, *plane->ports_.overlay, *plane->ports_.underlay,
-                                     plane->publisher_);
-  if (!made.ok()) return made.error();
-  plane->worker_ = std::move(made).value();
-  plane->worker_->Start();
+  if (steered) plane->FillSteeringState();
+  if (auto status = plane->StartWorkers(); !status.ok()) return status.error();
   return plane;
 }
 
-uint64_t* Plane::FillSteeringState() {
+base::Status Plane::StartWorkers() {
+  for (uint32_t i = 0; i < options_.workers; ++i) {
+    engine::WorkerOptions worker;
+    worker.index = i;
+    worker.busy_poll_us = options_.busy_poll_us;
+    if (!options_.cpus.empty())
+      worker.cpu = static_cast<int>(options_.cpus[i % options_.cpus.size()]);
+    if (steering_ != nullptr)
+      worker.heartbeat_ns = reinterpret_cast<uint64_t*>(&steering_->state().heartbeat[i].ns);
+    auto made = engine::Worker::Create(worker, *ports_.overlay[i], *ports_.underlay[i], publisher_);
+    if (!made.ok()) return made.error();
+    workers_.push_back(std::move(made).value());
+    if (auto status = workers_.back()->Start(); !status.ok()) return status;
+  }
+  return base::Ok();
+}
+
+void Plane::FillSteeringState() {
   rs_steer_state& state = steering_->state();
   state.encapsulation = RS_ENCAPSULATION_VXLAN;
   state.vni = options_.format.vni;
@@ -74,7 +135,6 @@ uint64_t* Plane::FillSteeringState() {
   state.vxlan_v6_ifindex = two_devices ? devices_.overlay_v6_ifindex : devices_.overlay_ifindex;
   state.nic_ifindex = devices_.underlay_ifindex;
   state.flags = ports_.drop_original ? RS_STEER_DROP_ORIGINAL : 0;
-  return reinterpret_cast<uint64_t*>(&state.heartbeat[0].ns);
 }
 
 Plane::~Plane() { Close(); }
@@ -83,7 +143,7 @@ base::Status Plane::Attach() {
   attached_ = true;
   if (steering_ == nullptr) return base::Ok();
   // From the inside out: first what carries our own output, last what brings traffic in.
-  steering_->state().workers = 1;
+  steering_->state().workers = options_.workers;
   struct Place {
     Hook hook;
     uint32_t ifindex;
@@ -136,88 +196,122 @@ const std::vector<std::string>& Plane::CounterNames() {
     pkt::AppendLaneNames("encap", &all);
     pkt::AppendLaneNames("decap", &all);
     pkt::AppendLaneNames("answer", &all);
+    for (const char* side : {"overlay.", "underlay."}) {
+#define X(member, name) all.push_back(std::string(side) + name);
+      RS_PORT_COUNTERS(X)
+#undef X
+    }
     return all;
   }();
   return names;
 }
 
 void Plane::ReadCounters(std::span<uint64_t> into) const {
-  RS_ASSERT(into.size() == CounterNames().size());
-  if (worker_ == nullptr) {
-    std::fill(into.begin(), into.end(), 0);
-    return;
+  const size_t names = CounterNames().size();
+  const bool each = into.size() == names * (1 + options_.workers);
+  RS_ASSERT(each || into.size() == names);
+  std::fill(into.begin(), into.end(), 0);
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    AppendWorker(*workers_[i], scratch_.data());
+    for (size_t name = 0; name < names; ++name) into[name] += scratch_[name];
+    if (each) std::copy_n(scratch_.begin(), names, into.begin() + (1 + i) * names);
   }
-  uint64_t* at = into.data();
-  at = pkt::AppendLane(worker_->encap().counters(), at);
-  at = pkt::AppendLane(worker_->decap().counters(), at);
-  pkt::AppendLane(worker_->encap().answers(), at);
 }
 
 Inspection Plane::Inspect() const {
   Inspection seen{};
-  seen.running = !closed_ && attached_ && worker_->alive();
+  seen.running = !closed_ && attached_ &&
+                 std::all_of(workers_.begin(), workers_.end(),
+                             [](const auto& worker) { return worker->alive(); });
   seen.table_version = table_version_;
   seen.peers = peers_;
   seen.steering = steering_ != nullptr ? steering_->method() : "none";
   seen.path_mtu_listener = path_mtus_ != nullptr ? "on" : closed_ ? "closed" : path_mtus_missing_;
   if (closed_) return seen;
-  seen.ports.push_back({"overlay", ports_.overlay->kind(), ports_.overlay->description(),
-                        ports_.overlay_reason, ports_.overlay->statistics().rx_kernel_drops});
-  seen.ports.push_back({"underlay", ports_.underlay->kind(), ports_.underlay->description(),
-                        ports_.underlay_reason, ports_.underlay->statistics().rx_kernel_drops});
-  seen.heartbeat_age_ms = static_cast<double>(base::MonotonicNs() - worker_->heartbeat_ns()) / 1e6;
-  seen.frames_total = worker_->frames_total();
-  seen.frames_free = worker_->frames_free();
+  seen.workers = options_.workers;
+  seen.ports.push_back(InspectPorts("overlay", ports_.overlay, ports_.overlay_reason));
+  seen.ports.push_back(InspectPorts("underlay", ports_.underlay, ports_.underlay_reason));
+  uint64_t oldest = UINT64_MAX;
+  for (const auto& worker : workers_) {
+    oldest = std::min(oldest, worker->heartbeat_ns());
+    seen.frames_total += worker->frames_total();
+    seen.frames_free += worker->frames_free();
+  }
+  // Beats may be ahead of the clock that is read here.
+  const uint64_t now = std::max(base::MonotonicNs(), oldest);
+  seen.heartbeat_age_ms = static_cast<double>(now - oldest) / 1e6;
   if (path_mtus_ != nullptr) seen.path_mtu = path_mtus_->seen();
   return seen;
 }
 
 std::vector<Plane::PeerTotals> Plane::ReadPeers() const {
   std::vector<PeerTotals> all;
-  if (worker_ == nullptr) return all;
   all.reserve(peer_keys_.size());
   for (const PeerKey& peer : peer_keys_) {
-    all.push_back({peer.id, worker_->encap().traffic().Read(peer.id, peer.mac_key),
-                   worker_->decap().traffic().Read(peer.id, peer.mac_key)});
+    PeerTotals totals{peer.id, {}, {}};
+    for (const auto& worker : workers_) {
+      totals.sent += worker->encap().traffic().Read(peer.id, peer.mac_key);
+      totals.received += worker->decap().traffic().Read(peer.id, peer.mac_key);
+    }
+    all.push_back(totals);
   }
   return all;
 }
 
-base::Status Plane::CaptureStart(capture::Request request) {
+base::Status Plane::CaptureStart(const capture::Request& request) {
   if (closed_)
     return base::Error{"PLANE_CLOSED", 0, "captureStart",
                        "the data plane is closed; open a new one"};
-  worker_->tap().Start(std::make_unique<capture::Session>(std::move(request), 0));
+  for (uint32_t i = 0; i < options_.workers; ++i) {
+    capture::Request each = request;
+    workers_[i]->tap().Start(
+        std::make_unique<capture::Session>(std::move(each), static_cast<uint8_t>(i)));
+  }
   return base::Ok();
 }
 
 Plane::Captured Plane::CaptureRead(std::span<uint8_t> into) {
-  capture::Session* session = worker_ != nullptr ? worker_->tap().running() : nullptr;
-  if (session == nullptr) return {0, 0, 0};
-  const uint32_t bytes = session->Read(into);
-  return {bytes, session->matched(), session->lost()};
+  Captured all{0, 0, 0};
+  for (const auto& worker : workers_) {
+    capture::Session* session = worker->tap().running();
+    if (session == nullptr) continue;
+    all.bytes += session->Read(into.subspan(all.bytes));
+    all.matched += session->matched();
+    all.lost += session->lost();
+  }
+  return all;
 }
 
 void Plane::CaptureStop() {
-  if (worker_ != nullptr) worker_->tap().Stop();
+  for (const auto& worker : workers_) worker->tap().Stop();
 }
 
 uint64_t Plane::FramesReceived() const {
-  return worker_->encap().counters().rx_frames.Read() +
-         worker_->decap().counters().rx_frames.Read();
+  uint64_t frames = 0;
+  for (const auto& worker : workers_) {
+    frames +=
+        worker->encap().counters().rx_frames.Read() + worker->decap().counters().rx_frames.Read();
+  }
+  return frames;
+}
+
+uint64_t Plane::FramesPending() const {
+  uint64_t frames = 0;
+  for (const auto& port : ports_.underlay) frames += port->statistics().tx_pending;
+  return frames;
 }
 
 // What the ports hold when steering lets go still goes its way: nothing new comes in, so this ends
 // soon, and the programs behind our devices stay until it has.
 void Plane::Drain() {
-  if (worker_ == nullptr || !attached_) return;
+  if (workers_.empty() || !attached_) return;
   uint64_t before = FramesReceived();
   uint32_t quiet = 0;
   for (uint32_t waited = 0; waited < kDrainMs && quiet < kQuietMs; ++waited) {
     const timespec millisecond{0, 1'000'000};
     nanosleep(&millisecond, nullptr);
     const uint64_t now = FramesReceived();
-    quiet = now == before && ports_.underlay->statistics().tx_pending == 0 ? quiet + 1 : 0;
+    quiet = now == before && FramesPending() == 0 ? quiet + 1 : 0;
     before = now;
   }
 }
@@ -230,10 +324,10 @@ void Plane::Close() {
     Drain();
   }
   path_mtus_.reset();
-  if (worker_ != nullptr) worker_->Stop();
+  for (const auto& worker : workers_) worker->Stop();
   if (steering_ != nullptr) steering_->Detach();
-  ports_.overlay.reset();
-  ports_.underlay.reset();
+  ports_.overlay.clear();
+  ports_.underlay.clear();
 }
 
 }  // namespace plane

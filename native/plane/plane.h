@@ -1,6 +1,6 @@
-// A whole data plane: ports, steering, worker, table. Native's composition root; native/addon wraps
-// it for Node and tests use it directly. All calls on one control thread. The five verbs of the
-// border are its methods.
+// A whole data plane: ports, steering, workers, table. Native's composition root; native/addon
+// wraps it for Node and tests use it directly. All calls on one control thread. The five verbs of
+// the border are its methods.
 //
 // Members stand in the order in which they are built; destruction runs backwards: workers stop
 // before their ports close, steering lets go before anything else (Close), and snapshots outlive
@@ -41,6 +41,7 @@ struct Inspection {
   std::vector<PortInspection> ports;
   const char* steering;
   double heartbeat_age_ms;
+  uint32_t workers;
   uint64_t frames_total;
   uint64_t frames_free;
   std::string path_mtu_listener;  // "on", or why not.
@@ -49,7 +50,7 @@ struct Inspection {
 
 class Plane {
  public:
-  // Opens ports and starts the worker; no traffic is steered until the first Apply.
+  // Opens ports and starts the workers; no traffic is steered until the first Apply.
   static base::Result<std::unique_ptr<Plane>> Open(const engine::Options& options);
   ~Plane();
   Plane(const Plane&) = delete;
@@ -57,9 +58,11 @@ class Plane {
 
   // Replaces the peer table (fwd/table_format.h). The first success attaches the steering programs.
   base::Status Apply(std::span<const uint8_t> table);
-  // Names in order, and the values in the same order summed over workers; `into` must be as long as
-  // the names.
+  // Names in order: of lanes, then of ports. ReadCounters fills as many values in the same order,
+  // summed over workers; into an array 1 + workers times as long it writes the sums, then the same
+  // of each worker alone.
   static const std::vector<std::string>& CounterNames();
+  uint32_t workers() const { return options_.workers; }
   void ReadCounters(std::span<uint64_t> into) const;
   Inspection Inspect() const;
   struct PeerTotals {
@@ -69,7 +72,7 @@ class Plane {
   // Of the peers in the newest table, since the data plane was opened.
   std::vector<PeerTotals> ReadPeers() const;
   // Copies of packets for somebody who looks; at most one capture at a time, the last asked for.
-  base::Status CaptureStart(capture::Request request);
+  base::Status CaptureStart(const capture::Request& request);
   struct Captured {
     uint32_t bytes;    // Whole records (capture/session.h) now in `into`.
     uint64_t matched;  // Packets that the filter let through since the start.
@@ -82,21 +85,25 @@ class Plane {
   void Close();
 
  private:
-  explicit Plane(const engine::Options& options) : options_(options) {}
+  explicit Plane(const engine::Options& options)
+      : options_(options), publisher_(options.workers), scratch_(CounterNames().size()) {}
   base::Status Attach();
   void Drain();
   uint64_t FramesReceived() const;
-  // Everything but liveness, before a program may look; returns where the worker beats.
-  uint64_t* FillSteeringState();
+  uint64_t FramesPending() const;
+  base::Status StartWorkers();
+  // Everything but liveness, before a program may look.
+  void FillSteeringState();
 
   engine::Options options_;
   Devices devices_;
   std::unique_ptr<steer::Steering> steering_;  // nullptr for the udp format.
   Ports ports_;
-  fwd::Publisher publisher_{1};
+  fwd::Publisher publisher_;
   std::unique_ptr<engine::PathMtuListener> path_mtus_;  // nullptr: why stands beside.
   std::string path_mtus_missing_;
-  std::unique_ptr<engine::Worker> worker_;
+  std::vector<std::unique_ptr<engine::Worker>> workers_;
+  mutable std::vector<uint64_t> scratch_;  // Of ReadCounters, which must not allocate.
   bool attached_ = false;
   bool closed_ = false;
   uint64_t table_version_ = 0;

@@ -17,7 +17,8 @@ namespace port {
 
 namespace {
 
-constexpr int kIgnoreOutgoing = 23;  // PACKET_IGNORE_OUTGOING, 4.20.
+constexpr int kIgnoreOutgoing = 23;                 // PACKET_IGNORE_OUTGOING, 4.20.
+constexpr uint32_t kFanoutIgnoreOutgoing = 0x4000;  // PACKET_FANOUT_FLAG_IGNORE_OUTGOING, 5.14.
 constexpr int kSocketBufferBytes = 16 * 1024 * 1024;
 constexpr uint32_t kReceiveBytesMax =
     512 * 1024;  // What a round may bring, so that it stays in the L2 cache.
@@ -94,11 +95,30 @@ base::Status PacketPort::Configure(const PacketOptions& options) {
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return OptionError(options.device, "bind(AF_PACKET)", "the device must exist and be up");
   }
+  if (options.share.count > 1) {
+    if (auto status = JoinFanout(options); !status.ok()) return status;
+  }
   capabilities_.super_packets = true;
   capabilities_.partial_checksum = true;
   capabilities_.tunnel_partial_checksum = true;
   capabilities_.frame_bytes_max = *mtu + net::kEthernetBytes;
   description_ = options.device + ": AF_PACKET, receives super-packets, sends plain ones";
+  return base::Ok();
+}
+
+// By flow, so that packets of one stay in order; the outer source port tells flows apart.
+base::Status PacketPort::JoinFanout(const PacketOptions& options) {
+  const bool first = options.share.index == 0;
+  const uint32_t flags = kFanoutIgnoreOutgoing | (first ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
+  const uint32_t wanted = (PACKET_FANOUT_HASH | flags) << 16 | options.fanout_group;
+  if (!Set(fd_.get(), SOL_PACKET, PACKET_FANOUT, static_cast<int>(wanted)))
+    return OptionError(options.device, "setsockopt(PACKET_FANOUT)",
+                       "several workers on a packet socket need Linux 5.14; use one worker");
+  uint32_t group = 0;
+  socklen_t bytes = sizeof group;
+  if (getsockopt(fd_.get(), SOL_PACKET, PACKET_FANOUT, &group, &bytes) != 0)
+    return OptionError(options.device, "getsockopt(PACKET_FANOUT)", "use one worker");
+  fanout_group_ = static_cast<uint16_t>(group & 0xffff);
   return base::Ok();
 }
 

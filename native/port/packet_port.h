@@ -28,6 +28,10 @@ struct PacketOptions {
   std::optional<EncapsulatedMatch> match;  // Absent: every incoming frame, for a device of our own.
   int filter_program = -1;  // A BPF socket filter that decides instead of `match`; -1: none.
   uint32_t frames = 256;    // Super-packet frames (68 KiB each, touched only when used).
+  // Of several workers, each has a socket; the kernel gives every flow to one of them. The first
+  // makes the fanout group, the others join it (fanout_group() of the first).
+  Share share;
+  uint16_t fanout_group = 0;
 };
 
 class PacketPort final : public Port {
@@ -44,15 +48,18 @@ class PacketPort final : public Port {
   Statistics statistics() const override;
 
   pkt::FramePool& pool() { return *pool_; }
+  uint16_t fanout_group() const { return fanout_group_; }
 
  private:
   PacketPort(base::UniqueFd fd, std::unique_ptr<pkt::FramePool> pool);
   base::Status Configure(const PacketOptions& options);
+  base::Status JoinFanout(const PacketOptions& options);
   uint32_t Arm(uint32_t wanted);
   bool Accept(pkt::Packet* packet, uint32_t bytes, bool truncated, pkt::LaneCounters& counters);
 
   std::unique_ptr<pkt::FramePool> pool_;
   base::UniqueFd fd_;
+  uint16_t fanout_group_ = 0;
   std::string description_;
   Capabilities capabilities_;
   // Empty frames kept ready for the next recvmmsg; the first armed_count_ are valid.

@@ -33,6 +33,13 @@ struct Statistics {
   uint64_t tx_pending = 0;       // Frames handed to the kernel and not completed.
 };
 
+// Which of the ports on one device this is, when several workers share it: each has a port of its
+// own, and the kernel spreads flows over them.
+struct Share {
+  uint32_t index = 0;
+  uint32_t count = 1;
+};
+
 class Port {
  public:
   virtual ~Port() = default;

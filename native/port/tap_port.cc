@@ -18,19 +18,22 @@ base::Result<std::unique_ptr<TapPort>> TapPort::Open(const TapOptions& options) 
   device.super_packets = options.super_packets;
   device.udp_super_packets = options.udp_super_packets;
   device.queue_packets = options.queue_packets;
+  device.share = options.share;
   auto made = MakeTunDevice(device);
   if (!made.ok()) return made.error();
   auto pool = pkt::FramePool::Create(options.frames, kSuperFrameBytes);
   if (!pool.ok()) return pool.error();
   return std::unique_ptr<TapPort>(
-      new TapPort(std::move(made).value(), options.name, std::move(pool).value()));
+      new TapPort(std::move(made).value(), options, std::move(pool).value()));
 }
 
-TapPort::TapPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool)
+TapPort::TapPort(TunDevice device, const TapOptions& options, std::unique_ptr<pkt::FramePool> pool)
     : pool_(std::move(pool)),
       fd_(std::move(device.fd)),
-      tx_dropped_(NetDevice(name).OpenStatistic("tx_dropped")),
-      description_(name + ": TAP, " + device.words),
+      // The device counts for all its queues together; the first port tells it.
+      tx_dropped_(options.share.index == 0 ? NetDevice(options.name).OpenStatistic("tx_dropped")
+                                           : base::UniqueFd()),
+      description_(options.name + ": TAP, " + device.words),
       capabilities_(device.capabilities),
       ifindex_(device.ifindex),
       header_bytes_(device.header_bytes) {}

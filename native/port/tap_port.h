@@ -24,6 +24,7 @@ struct TapOptions {
   bool super_packets = true;
   bool udp_super_packets = true;  // UDP ones among them, where the kernel has them (6.2).
   uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
+  Share share;                    // Of several workers, each has a queue of the one device.
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
 };
 
@@ -45,7 +46,7 @@ class TapPort final : public Port {
   pkt::FramePool& pool() { return *pool_; }
 
  private:
-  TapPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool);
+  TapPort(TunDevice device, const TapOptions& options, std::unique_ptr<pkt::FramePool> pool);
 
   // pool_ is destroyed after fd_ would be, but nothing in flight refers to it: reads and writes are
   // synchronous.

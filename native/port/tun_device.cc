@@ -40,7 +40,9 @@ base::Result<base::UniqueFd> Create(const TunDeviceOptions& options) {
   ifreq request{};
   std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", options.name.c_str());
   const int kind = options.ethernet ? IFF_TAP : IFF_TUN;
-  request.ifr_flags = static_cast<short>(kind | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL);
+  const int queues = options.share.count > 1 ? IFF_MULTI_QUEUE : 0;
+  const int fresh = options.share.index == 0 ? IFF_TUN_EXCL : 0;
+  request.ifr_flags = static_cast<short>(kind | IFF_NO_PI | IFF_VNET_HDR | queues | fresh);
   if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
     const char* remedy = errno == EBUSY || errno == EEXIST
                              ? "a device of that name exists: another data plane runs here, or "
@@ -91,6 +93,8 @@ base::Result<TunDevice> MakeTunDevice(const TunDeviceOptions& options) {
   TunDevice made;
   made.fd = std::move(fd).value();
   if (auto status = Negotiate(options, made); !status.ok()) return status.error();
+  made.ifindex = if_nametoindex(options.name.c_str());
+  if (options.share.index != 0) return made;
   NetDevice device(options.name);
   if (!options.ipv6) {
     if (auto status = device.DisableIpv6(); !status.ok()) return status.error();
@@ -99,7 +103,6 @@ base::Result<TunDevice> MakeTunDevice(const TunDeviceOptions& options) {
   if (auto status = device.SetTxQueueLength(options.queue_packets); !status.ok())
     return status.error();
   if (auto status = device.SetUp(); !status.ok()) return status.error();
-  made.ifindex = if_nametoindex(options.name.c_str());
   return made;
 }
 

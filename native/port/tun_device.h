@@ -1,4 +1,6 @@
-// Making a TUN or TAP device with offload headers: what the ports tap and tun have in common.
+// Making a TUN or TAP device with offload headers: what the ports tap and tun have in common. With
+// several queues the kernel chooses one by the flow, and follows the queue from which it was last
+// answered, so that both directions of a flow meet on one worker.
 // Control thread only. The device is not persistent: it vanishes with its descriptor.
 #pragma once
 
@@ -25,6 +27,7 @@ struct TunDeviceOptions {
   bool super_packets = true;
   bool udp_super_packets = true;
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
+  Share share;  // index 0 makes the device, the others attach further queues to it.
 };
 
 struct TunDevice {

@@ -33,19 +33,22 @@ base::Result<std::unique_ptr<TunPort>> TunPort::Open(const TunOptions& options) 
   device.super_packets = options.super_packets;
   device.udp_super_packets = options.udp_super_packets;
   device.queue_packets = options.queue_packets;
+  device.share = options.share;
   auto made = MakeTunDevice(device);
   if (!made.ok()) return made.error();
   auto pool = pkt::FramePool::Create(options.frames, kSuperFrameBytes);
   if (!pool.ok()) return pool.error();
   return std::unique_ptr<TunPort>(
-      new TunPort(std::move(made).value(), options.name, std::move(pool).value()));
+      new TunPort(std::move(made).value(), options, std::move(pool).value()));
 }
 
-TunPort::TunPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool)
+TunPort::TunPort(TunDevice device, const TunOptions& options, std::unique_ptr<pkt::FramePool> pool)
     : pool_(std::move(pool)),
       fd_(std::move(device.fd)),
-      tx_dropped_(NetDevice(name).OpenStatistic("tx_dropped")),
-      description_(name + ": TUN, " + device.words),
+      // The device counts for all its queues together; the first port tells it.
+      tx_dropped_(options.share.index == 0 ? NetDevice(options.name).OpenStatistic("tx_dropped")
+                                           : base::UniqueFd()),
+      description_(options.name + ": TUN, " + device.words),
       capabilities_(device.capabilities),
       ifindex_(device.ifindex),
       header_bytes_(device.header_bytes) {}

@@ -22,6 +22,7 @@ struct TunOptions {
   bool super_packets = true;
   bool udp_super_packets = true;  // UDP ones among them, where the kernel has them (6.2).
   uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
+  Share share;                    // Of several workers, each has a queue of the one device.
   uint32_t queue_packets = 4096;
 };
 
@@ -42,7 +43,7 @@ class TunPort final : public Port {
   pkt::FramePool& pool() { return *pool_; }
 
  private:
-  TunPort(TunDevice device, const std::string& name, std::unique_ptr<pkt::FramePool> pool);
+  TunPort(TunDevice device, const TunOptions& options, std::unique_ptr<pkt::FramePool> pool);
   bool Accept(pkt::Packet* packet, uint32_t bytes, pkt::LaneCounters& counters);
 
   std::unique_ptr<pkt::FramePool> pool_;

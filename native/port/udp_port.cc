@@ -25,7 +25,8 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
   std::vector<UdpSocket> sockets;
   for (const UdpAddress& local : {options.local4, options.local6}) {
     if (local.family == 0) continue;
-    auto socket = UdpSocket::Open({local, options.port, options.device, options.segmentation});
+    auto socket = UdpSocket::Open(
+        {local, options.port, options.device, options.segmentation, options.share.count > 1});
     if (!socket.ok()) return socket.error();
     sockets.push_back(std::move(socket).value());
   }

@@ -33,6 +33,9 @@ struct UdpOptions {
   // its super-packets; else it is dropped. VXLAN only: nobody else leaves packets uncut.
   bool whole = false;
   uint32_t frames = 2048;  // Of 2 KiB for an MTU of 1500.
+  // Of several workers, each has sockets on the one port; the kernel gives every peer to one of
+  // them.
+  Share share;
 };
 
 class UdpPort final : public Port {

@@ -102,6 +102,8 @@ base::Result<UdpSocket> UdpSocket::Open(const UdpSocketOptions& options) {
     return SocketError(options, "setsockopt(SO_BINDTODEVICE)",
                        "the interface must exist; CAP_NET_RAW is needed");
   }
+  if (options.reuse_port && !Set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
+    return SocketError(options, "setsockopt(SO_REUSEPORT)", "use one worker");
   // Setting no default segment size tells whether the option is known.
   made.sends_segments = options.segmentation && Set(fd, SOL_UDP, kUdpSegment, 0);
   made.receives_coalesced = options.segmentation && Set(fd, SOL_UDP, kUdpGro, 1);

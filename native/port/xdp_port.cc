@@ -49,13 +49,21 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
                            " queues, at most " + std::to_string(RS_QUEUES_MAX) +
                            " are supported; lower them with ethtool -L"};
   }
+  if (device->rx_queues < options.share.count) {
+    return base::Error{"XDP_QUEUES", 0, "XdpPort::Open",
+                       options.device + " has " + std::to_string(device->rx_queues) +
+                           " queue(s), and each of " + std::to_string(options.share.count) +
+                           " workers needs one; lower the workers, or raise the queues with "
+                           "ethtool -L"};
+  }
   std::shared_ptr<xdp::Umem> umem = options.umem;
   if (umem == nullptr) {
     auto made = xdp::Umem::Create(options.frames);
     if (!made.ok()) return made.error();
     umem = std::move(made).value();
   }
-  std::unique_ptr<XdpPort> port(new XdpPort(std::move(device).value(), std::move(umem)));
+  std::unique_ptr<XdpPort> port(
+      new XdpPort(std::move(device).value(), options.share, std::move(umem)));
 
   std::string refused;
   base::Error last;
@@ -76,22 +84,25 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
   return last;
 }
 
-XdpPort::XdpPort(xdp::Device device, std::shared_ptr<xdp::Umem> umem)
-    : umem_(std::move(umem)), device_(std::move(device)) {
+XdpPort::XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem)
+    : umem_(std::move(umem)), device_(std::move(device)), share_(share) {
   // At most half of the frames wait for packets; the other half is for sending and for packets on
   // their way.
-  const uint32_t share = std::max(1U, umem_->pool().frames() / (2 * device_.rx_queues));
-  ring_size_ = std::clamp(std::bit_floor(share), kRingMin, kRingMax);
+  const uint32_t queues = (device_.rx_queues + share_.count - 1) / share_.count;
+  const uint32_t each = std::max(1U, umem_->pool().frames() / (2 * queues));
+  ring_size_ = std::clamp(std::bit_floor(each), kRingMin, kRingMax);
   capabilities_.frame_bytes_max =
       std::min(device_.mtu + kEthernetBytes, xdp::kFrameBytes - pkt::kHeadroomBytes);
 }
 
 base::Status XdpPort::OpenMode(const XdpOptions& options, XdpMode mode) {
-  const auto attach =
-      mode == XdpMode::kGeneric ? xdp::AttachMode::kGeneric : xdp::AttachMode::kNative;
-  auto link = xdp::AttachProgram(options.program_fd, device_.name, device_.ifindex, attach);
-  if (!link.ok()) return link.error();
-  link_ = std::move(link).value();
+  if (share_.index == 0) {
+    const auto attach =
+        mode == XdpMode::kGeneric ? xdp::AttachMode::kGeneric : xdp::AttachMode::kNative;
+    auto link = xdp::AttachProgram(options.program_fd, device_.name, device_.ifindex, attach);
+    if (!link.ok()) return link.error();
+    link_ = std::move(link).value();
+  }
   if (auto status = OpenQueues(options, mode); !status.ok()) return status;
   if (auto status = WatchQueues(); !status.ok()) return status;
   for (const Queue& queue : queues_) {
@@ -111,12 +122,12 @@ base::Status XdpPort::OpenQueues(const XdpOptions& options, XdpMode mode) {
   socket_options.ring_size = ring_size_;
   socket_options.zero_copy = mode == XdpMode::kZeroCopy;
   socket_options.busy_poll = options.busy_poll;
-  for (uint32_t id = 0; id < device_.rx_queues; ++id) {
+  for (uint32_t id = share_.index; id < device_.rx_queues; id += share_.count) {
     socket_options.queue_id = id;
     auto socket = xdp::XskSocket::Open(socket_options, umem_);
     if (!socket.ok()) return socket.error();
     queues_.push_back(Queue{std::move(socket).value()});
-    if (id == 0) socket_options.share_fd = queues_[0].socket->fd();
+    if (queues_.size() == 1) socket_options.share_fd = queues_[0].socket->fd();
     Refill(queues_.back());
   }
   return base::Ok();

@@ -1,4 +1,4 @@
-// AF_XDP as a port: all queues of one device, one socket each, frames in one umem. Best for small
+// AF_XDP as a port: the queues of one device, one socket each, frames in one umem. Best for small
 // packets; carries no super-packets. Native XDP on a veth strips segmentation offload from its
 // peer: never where TCP bulk enters. Owner: the engine. Thread: Open on the control thread in the
 // device's network namespace, the rest on the worker. Packets of the port's own umem go out without
@@ -33,6 +33,9 @@ struct XdpOptions {
   int xskmap_fd = -1;   // Its map `xsks`; stays the caller's.
   XdpMode mode = XdpMode::kAuto;
   uint32_t frames = 8192;  // Of 4 KiB, locked in memory. Ignored when umem is given.
+  // Of several workers, each has every count-th queue and a umem of its own; the first attaches the
+  // program, and the others follow in the mode that it found.
+  Share share;
   bool busy_poll = false;  // Preferred busy polling, for a worker that never sleeps.
   std::shared_ptr<xdp::Umem>
       umem;  // Shared with another port of the same worker; nullptr makes one.
@@ -67,7 +70,7 @@ class XdpPort final : public Port {
     uint32_t pushed = 0;  // Descriptors in the tx ring that the kernel does not see yet.
   };
 
-  XdpPort(xdp::Device device, std::shared_ptr<xdp::Umem> umem);
+  XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem);
   base::Status OpenMode(const XdpOptions& options, XdpMode mode);
   base::Status OpenQueues(const XdpOptions& options, XdpMode mode);
   base::Status WatchQueues();
@@ -92,6 +95,7 @@ class XdpPort final : public Port {
   Capabilities capabilities_;
   std::string description_;
   uint32_t ring_size_ = 0;
+  Share share_;
   uint32_t next_queue_ = 0;  // Where Receive begins, in turn.
   bool busy_poll_ = false;
   std::atomic<uint64_t> tx_pending_{0};  // Written by the worker only.

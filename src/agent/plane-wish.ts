@@ -4,6 +4,7 @@
 import { formatIpv4 } from "../addr/ipv4.js";
 import type { Overlay } from "../backend/backend.js";
 import type { DataPlaneChoice } from "../config/network-config.js";
+import { WORKERS_MAX } from "../config/plane-limits.js";
 import type { OpenOptions } from "../dataplane/binding.js";
 import { sameButVersion } from "../dataplane/codec.js";
 import type { PeerTable } from "../dataplane/peer-table.js";
@@ -147,6 +148,7 @@ export class PlaneWish {
   }
 }
 
-function portsOf({ overlayPort, underlayPort, disable, workers, busyPollUs }: DataPlaneChoice) {
-  return { overlayPort, underlayPort, disable, workers: Math.max(1, workers), busyPollUs };
+function portsOf({ overlayPort, underlayPort, disable, workers, cpus, busyPollUs }: DataPlaneChoice) {
+  const threads = workers > 0 ? workers : Math.min(Math.max(1, cpus.length), WORKERS_MAX);
+  return { overlayPort, underlayPort, disable, workers: threads, cpus, busyPollUs };
 }

@@ -61,6 +61,8 @@ export const RIPSTOP_FLAGS: readonly FlagSpec[] = [
   choice("dataplane-launch", ["agent", "host"], "agent", "who starts the data-plane process"),
   choice("underlay-port", UNDERLAY_PORTS, "auto", "how the data plane reaches the network"),
   choice("overlay-port", OVERLAY_PORTS, "auto", "how the data plane reaches the pods"),
+  int("dataplane-workers", 0, "threads that carry packets (1..16); 0: one for each of -dataplane-cpus, else one"),
+  text("dataplane-cpus", "", "comma-separated CPUs that the workers are bound to, such as 2,3 or 4-7; empty: any"),
   text("never-masquerade", "", "comma-separated CIDRs that see pod addresses in spite of -ip-masq"),
   text(
     "cni-conf-file",

@@ -8,6 +8,7 @@ import { parsePrefix4, parsePrefix6 } from "../addr/prefix.js";
 import { RipstopError } from "../lib/errors.js";
 import { foldKeys, isJsonObject, type JsonObject } from "./case-folded.js";
 import { DATAPLANE_MODES, OVERLAY_PORTS, UNDERLAY_PORTS } from "./flags.js";
+import { BUSY_POLL_MAX_US, CPU_MAX, CPUS_MAX, WORKERS_MAX } from "./plane-limits.js";
 import { type SubnetRange4, type SubnetRange6, subnetRange } from "./subnet-range.js";
 
 export interface DataPlaneChoice {
@@ -16,6 +17,8 @@ export interface DataPlaneChoice {
   readonly overlayPort: (typeof OVERLAY_PORTS)[number];
   /** Worker threads; 0: chosen by the data plane. */
   readonly workers: number;
+  /** CPUs that workers are bound to, in turn; empty: they run wherever the system lets them. */
+  readonly cpus: readonly number[];
   /** Microseconds a worker spins before it blocks; 0: it blocks at once. */
   readonly busyPollUs: number;
   /** Data-plane features treated as absent, e.g. "tunnel-gso": for tests, and for kernels that promise too much. */
@@ -26,6 +29,7 @@ export const DEFAULT_DATA_PLANE: DataPlaneChoice = {
   underlayPort: "auto",
   overlayPort: "auto",
   workers: 0,
+  cpus: [],
   busyPollUs: 0,
   disable: [],
 };
@@ -105,22 +109,27 @@ const SCHEMA = z.object({
   Backend: z.unknown().optional(),
 });
 
-const DATA_PLANE_FIELDS = ["Mode", "UnderlayPort", "OverlayPort", "Workers", "BusyPollUs", "Disable"] as const;
+const DATA_PLANE_FIELDS = ["Mode", "UnderlayPort", "OverlayPort", "Workers", "Cpus", "BusyPollUs", "Disable"] as const;
 const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, `give one of ${values.join(", ")}`).optional();
+const NO_CPUS = "give CPU numbers, such as [2,3]";
 const DATA_PLANE_SCHEMA = z.object({
   Mode: oneOf(DATAPLANE_MODES),
   UnderlayPort: oneOf(UNDERLAY_PORTS),
   OverlayPort: oneOf(OVERLAY_PORTS),
   Workers: z
-    .int("give a whole number from 0 to 64")
-    .min(0, "give a number from 0 to 64")
-    .max(64, "give a number from 0 to 64")
+    .int(`give a whole number from 0 to ${WORKERS_MAX}`)
+    .min(0, `give a number from 0 to ${WORKERS_MAX}`)
+    .max(WORKERS_MAX, `give a number from 0 to ${WORKERS_MAX}`)
+    .optional(),
+  Cpus: z
+    .array(z.int(NO_CPUS).min(0, NO_CPUS).max(CPU_MAX, NO_CPUS), NO_CPUS)
+    .max(CPUS_MAX, `give at most ${CPUS_MAX} CPU numbers`)
     .optional(),
   BusyPollUs: z
-    .int("give microseconds from 0 to 1000000")
-    .min(0, "give microseconds from 0 to 1000000")
-    .max(1_000_000, "give microseconds from 0 to 1000000")
+    .int(`give microseconds from 0 to ${BUSY_POLL_MAX_US}`)
+    .min(0, `give microseconds from 0 to ${BUSY_POLL_MAX_US}`)
+    .max(BUSY_POLL_MAX_US, `give microseconds from 0 to ${BUSY_POLL_MAX_US}`)
     .optional(),
   Disable: z
     .array(z.string().regex(/^[a-z0-9-]{1,32}$/), 'give feature names, such as ["tunnel-gso"]')
@@ -222,6 +231,7 @@ function readDataPlane(value: unknown, warnings: string[]): Partial<DataPlaneCho
     ...(fields.UnderlayPort === undefined ? {} : { underlayPort: fields.UnderlayPort }),
     ...(fields.OverlayPort === undefined ? {} : { overlayPort: fields.OverlayPort }),
     ...(fields.Workers === undefined ? {} : { workers: fields.Workers }),
+    ...(fields.Cpus === undefined ? {} : { cpus: fields.Cpus }),
     ...(fields.BusyPollUs === undefined ? {} : { busyPollUs: fields.BusyPollUs }),
     ...(fields.Disable === undefined ? {} : { disable: fields.Disable }),
   };

@@ -9,6 +9,7 @@ import { applyEnvironment, type Environment, type NodeEnvironment, readNodeEnvir
 import { AGENT_FLAGS, usageText } from "./flags.js";
 import { type FlagValue, type ParsedFlags, parseGoFlags } from "./go-flags.js";
 import type { DataPlaneChoice } from "./network-config.js";
+import { CPU_MAX, WORKERS_MAX } from "./plane-limits.js";
 
 export interface EtcdOptions {
   readonly endpoints: readonly string[];
@@ -161,6 +162,10 @@ function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeE
     dataPlane: Object.freeze({
       ...(said.has("dataplane") ? { mode: text("dataplane") as DataPlaneChoice["mode"] } : {}),
       ...(said.has("underlay-port") ? { underlayPort: text("underlay-port") as DataPlaneChoice["underlayPort"] } : {}),
+      ...(said.has("dataplane-workers")
+        ? { workers: within("dataplane-workers", int("dataplane-workers"), 0, WORKERS_MAX) }
+        : {}),
+      ...(said.has("dataplane-cpus") ? { cpus: Object.freeze(cpuList(text("dataplane-cpus"))) } : {}),
       ...(said.has("overlay-port") ? { overlayPort: text("overlay-port") as DataPlaneChoice["overlayPort"] } : {}),
     }),
     dataplaneLaunch: text("dataplane-launch") as AgentOptions["dataplaneLaunch"],
@@ -187,6 +192,22 @@ function chooseStore(store: string, said: boolean, kube: boolean): AgentOptions[
 function within(flag: string, value: number, min: number, max: number): number {
   if (value >= min && value <= max) return value;
   throw new RipstopError("FLAG_INVALID", `-${flag}=${value} is out of range: give a number from ${min} to ${max}`);
+}
+
+/** "2,4-6" as the kernel writes CPU lists; empty: none. */
+function cpuList(list: string): readonly number[] {
+  if (list.trim() === "") return [];
+  const cpus = list.split(",").flatMap((part) => {
+    const [, first, last = first] = /^\s*(\d{1,4})(?:-(\d{1,4}))?\s*$/.exec(part) ?? [];
+    if (first === undefined || Number(last) < Number(first) || Number(last) > CPU_MAX) {
+      throw new RipstopError(
+        "FLAG_INVALID",
+        `-dataplane-cpus="${list}": "${part}" is no CPU or range of CPUs up to ${CPU_MAX}; give a list such as 2,3 or 4-7`,
+      );
+    }
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, i) => Number(first) + i);
+  });
+  return [...new Set(cpus)];
 }
 
 function address<T>(flag: string, text: string, parse: (text: string) => T | null, what: string): T | null {

@@ -22,6 +22,8 @@ export interface OpenOptions {
   readonly disable: readonly string[];
   readonly checksumV4: boolean;
   readonly workers: number;
+  /** Worker i runs on cpus[i % length] only; empty: wherever the system lets it. */
+  readonly cpus: readonly number[];
   /** Spin this many microseconds before blocking; 0: block at once. */
   readonly busyPollUs: number;
 }
@@ -53,6 +55,7 @@ export interface Inspection {
   readonly steering: string;
   /** Milliseconds since the oldest worker wrote its heartbeat. */
   readonly heartbeatAgeMs: number;
+  readonly workers: number;
   readonly framesTotal: number;
   readonly framesFree: number;
   readonly pathMtu: PathMtuReport;
@@ -87,7 +90,10 @@ export interface NativeCaptured {
 export interface NativeDataplane {
   /** Adopts a whole table in the flat form of native/fwd/table_format.h. */
   apply(table: Uint8Array): NativeError | null;
-  /** Fills `into` (counterLayout.length values, summed over workers). */
+  /**
+   * Fills `into`: counterLayout.length values, summed over workers; or 1 + workers times as many, the sums and then the
+   * same of each worker alone.
+   */
   readCounters(into: BigUint64Array): void;
   inspect(): Inspection;
   /**
@@ -108,7 +114,7 @@ export interface Binding {
   readonly borderVersion: number;
   /** rtnetlink; src/host/netlink.ts is its face. */
   readonly netlink: NativeNetlink;
-  /** Names of the counters in order, e.g. "encap.rx_packets", "encap.drop.no_peer", "decap.tx_bytes". */
+  /** Names of the counters in order, e.g. "encap.rx_packets", "encap.drop.no_peer", "decap.tx_bytes", "underlay.rx_frames". */
   readonly counterLayout: readonly string[];
   /** Drop reasons with their sentences, for docs, metrics and people. */
   readonly dropReasons: ReadonlyArray<{ readonly label: string; readonly sentence: string }>;

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { z } from "zod";
 import { RipstopError } from "../lib/errors.js";
 import type { Inspection, NativeCaptureRequest, OpenOptions } from "./binding.js";
-import { type Counters, nameCounters } from "./counters.js";
+import { type Counters, nameCounters, nameWorkerCounters } from "./counters.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import {
   answerSchema,
@@ -139,6 +139,12 @@ export class DataplaneClient {
   async counters(): Promise<Counters> {
     const { layout, values } = await this.#call(countersResultSchema, { method: "counters" });
     return nameCounters(layout, values);
+  }
+
+  /** Of each worker alone, in their order; empty from a data plane that does not tell them apart. */
+  async workerCounters(): Promise<readonly Counters[]> {
+    const { layout, values } = await this.#call(countersResultSchema, { method: "counters" });
+    return nameWorkerCounters(layout, values);
   }
 
   inspect(): Promise<Inspection> {

@@ -50,6 +50,14 @@ export function nameCounters(layout: readonly string[], values: ArrayLike<bigint
   };
 }
 
+/** Of each worker alone: their values stand behind the sums in the same order. */
+export function nameWorkerCounters(layout: readonly string[], values: ArrayLike<bigint>): readonly Counters[] {
+  const all = Array.from(values);
+  return Array.from({ length: all.length / layout.length - 1 }, (_, worker) =>
+    nameCounters(layout, all.slice((1 + worker) * layout.length, (2 + worker) * layout.length)),
+  );
+}
+
 /** What the law `rx = tx + punts + replies + sum(drops)` leaves unexplained, per lane; 0n when at rest. */
 export function unaccounted(counters: Counters): Readonly<Record<LaneName, bigint>> {
   const missing = (name: LaneName): bigint => {

@@ -9,7 +9,7 @@ import type {
   NativeDataplane,
   OpenOptions,
 } from "./binding.js";
-import { type Counters, nameCounters } from "./counters.js";
+import { type Counters, nameCounters, nameWorkerCounters } from "./counters.js";
 import { isNativeError, toRipstopError } from "./errors.js";
 import { checkOpenOptions } from "./options.js";
 import { applyPatch, type TablePatch, unknownTable } from "./table-patch.js";
@@ -26,7 +26,7 @@ export class Dataplane {
     this.options = options;
     this.#native = native;
     this.#layout = layout;
-    this.#values = new BigUint64Array(layout.length);
+    this.#values = new BigUint64Array(layout.length * (1 + options.workers));
   }
 
   /** Opens ports and steering; carries nothing before the first table. Throws OPEN_OPTIONS_INVALID or what the kernel refused. */
@@ -54,7 +54,12 @@ export class Dataplane {
     return nameCounters(this.#layout, this.rawCounters());
   }
 
-  /** Values in the order of `counterLayout`; overwritten by the next call. */
+  /** Of each worker alone, in their order. */
+  workerCounters(): readonly Counters[] {
+    return nameWorkerCounters(this.#layout, this.rawCounters());
+  }
+
+  /** Sums in the order of `counterLayout`, then the same of each worker alone; overwritten by the next call. */
   rawCounters(): BigUint64Array {
     this.#opened("readCounters").readCounters(this.#values);
     return this.#values;

@@ -103,6 +103,7 @@ const FIELDS: { readonly [Field in keyof Inspection]: (sent: never) => Inspectio
   ports: (sent: readonly PortReport[]) => sent.map((port) => ({ ...port, rxKernelDrops: BigInt(port.rxKernelDrops) })),
   steering: (sent: string) => sent,
   heartbeatAgeMs: (sent: number | null) => sent ?? Number.POSITIVE_INFINITY,
+  workers: (sent: number) => sent,
   framesTotal: (sent: number) => sent,
   framesFree: (sent: number) => sent,
   pathMtu: (sent: PathMtuReport) => ({ ...sent, heard: BigInt(sent.heard), learned: BigInt(sent.learned) }),

@@ -1,12 +1,11 @@
 // The schema of OpenOptions: what a data plane may be asked to open. Pure. Used at both edges where options arrive as data
 // (the data-plane socket, the library), so that C++ may assert what is promised here.
 import { z } from "zod";
+import { BUSY_POLL_MAX_US, CPU_MAX, CPUS_MAX, WORKERS_MAX } from "../config/plane-limits.js";
 import { RipstopError } from "../lib/errors.js";
 import type { OpenOptions, PortKind } from "./binding.js";
 
 export const PORT_KINDS = ["tap", "xdp", "packet", "udp", "tun", "memory"] as const satisfies readonly PortKind[];
-export const WORKERS_MAX = 64;
-const BUSY_POLL_MAX_US = 10_000;
 /** IFNAMSIZ without the final NUL. */
 const DEVICE_NAME_MAX = 15;
 
@@ -28,6 +27,9 @@ export const openOptionsSchema = z.strictObject({
   disable: z.array(z.string().regex(/^[a-z0-9-]{1,32}$/, "is not the name of a feature")).max(32),
   checksumV4: z.boolean(),
   workers: z.int().min(1, "must be at least 1").max(WORKERS_MAX, `must be at most ${WORKERS_MAX}`),
+  cpus: z
+    .array(z.int().min(0, "is no CPU number").max(CPU_MAX, `is no CPU number up to ${CPU_MAX}`))
+    .max(CPUS_MAX, `are more than ${CPUS_MAX}`),
   busyPollUs: z.int().min(0).max(BUSY_POLL_MAX_US, `must be at most ${BUSY_POLL_MAX_US} microseconds`),
 });
 

@@ -102,7 +102,7 @@ export type HelloResult = z.infer<typeof helloResultSchema>;
 
 export const countersResultSchema = z
   .object({ layout: z.array(z.string()), values: z.array(unsigned) })
-  .refine(({ layout, values }) => layout.length === values.length);
+  .refine(({ layout, values }) => layout.length > 0 && values.length > 0 && values.length % layout.length === 0);
 
 export const captureStartResultSchema = z.object({
   /** What to add to a record's time to get nanoseconds since 1970. */
@@ -141,6 +141,7 @@ export const inspectionSchema = z.object({
     .number()
     .nullable()
     .transform((age) => age ?? Number.POSITIVE_INFINITY),
+  workers: z.int().default(1),
   framesTotal: z.int(),
   framesFree: z.int(),
   pathMtu: z

@@ -34,6 +34,8 @@ const choices: ReadonlyArray<readonly [name: string, choice: PortChoice]> = [
   ["an AF_XDP port", { underlayPort: "xdp", disable: [] }],
   ["an AF_PACKET port", { underlayPort: "packet", disable: [] }],
   ["tc filters instead of tcx links", { underlayPort: "tap", disable: ["tcx"] }],
+  ["two workers on TAPs", { underlayPort: "tap", disable: [], workers: 2 }],
+  ["two workers on AF_PACKET", { underlayPort: "packet", disable: [], workers: 2 }],
 ];
 
 for (const [name, choice] of choices) {
@@ -48,6 +50,7 @@ for (const [name, choice] of choices) {
         await exactUdp(plane, kernel, ours, "decap");
         await everyKind(plan);
         assertAllDelivered(await restingCounters(() => plane.client.counters()), "our node");
+        await everyWorkerCarries(plane, choice.workers ?? 1);
       } finally {
         await plane.stop();
       }
@@ -96,6 +99,22 @@ async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane
   // The kernel counts what we joined (docs/decisions/0086) as one.
   if (lane === "encap") assert.equal(kernelDevice.rxPackets, Number(counted.encap.txFrames) + kernelShare);
   else assert.equal(kernelDevice.txPackets, UDP_PACKETS);
+}
+
+/** Flows are spread over the workers, and the workers' own counts add up to the sums, to the packet. */
+async function everyWorkerCarries(plane: HandDrivenPlane, workers: number): Promise<void> {
+  const sums = await restingCounters(() => plane.client.counters());
+  const each = await plane.client.workerCounters();
+  assert.equal(each.length, workers);
+  for (const lane of ["encap", "decap"] as const) {
+    for (const [index, { [lane]: own }] of each.entries()) {
+      assert.ok(own.rxPackets > 0n, `worker ${index} of ${workers} received nothing to ${lane}`);
+    }
+    assert.equal(
+      each.reduce((sum, { [lane]: own }) => sum + own.rxPackets, 0n),
+      sums[lane].rxPackets,
+    );
+  }
 }
 
 /** Far more than goes through: what did not arrive has to stand in somebody's counters, to the packet. */

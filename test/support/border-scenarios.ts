@@ -19,6 +19,7 @@ const OPTIONS: OpenOptions = {
   disable: [],
   checksumV4: true,
   workers: 1,
+  cpus: [],
   busyPollUs: 0,
 };
 
@@ -49,7 +50,7 @@ const scenarios: Record<string, () => unknown> = {
     open({ vni: 1.5 }),
     open({ encapsulation: "gre" }),
     open({ disable: [7] }),
-    open({ workers: 2 }),
+    open({ workers: 17 }),
     loadNative().open(undefined as unknown as OpenOptions),
   ],
   "missing device": () => open({ underlayDevice: "rst-nowhere" }),
@@ -63,7 +64,9 @@ const scenarios: Record<string, () => unknown> = {
   "bad counters": () => {
     const plane = opened();
     const read = (into: unknown) => thrown(() => plane.readCounters(into as BigUint64Array));
-    return [read(new BigUint64Array(1)), read(new Float64Array(8)), read(null)];
+    const length = loadNative().counterLayout.length;
+    const each = [2 * length, 3 * length].map((values) => read(new BigUint64Array(values)));
+    return [read(new BigUint64Array(1)), read(new Float64Array(8)), read(null), ...each];
   },
   "use after close": () => {
     const plane = opened();

@@ -61,6 +61,7 @@ export class FakeNative implements NativeDataplane {
       ports: [],
       steering: "none",
       heartbeatAgeMs: 1,
+      workers: this.options.workers,
       framesTotal: 64,
       framesFree: 64,
       pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 },
@@ -143,6 +144,7 @@ export function openOptions(changes: Partial<OpenOptions> = {}): OpenOptions {
     disable: [],
     checksumV4: false,
     workers: 1,
+    cpus: [],
     busyPollUs: 0,
     ...changes,
   };

@@ -21,7 +21,7 @@ import { waitFor } from "../../src/lab/wait.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 
-export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable">;
+export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable"> & Partial<Pick<OpenOptions, "workers">>;
 
 export class HandDrivenPlane {
   readonly #child: ChildProcess;
@@ -89,6 +89,7 @@ export function openOptions(choice: PortChoice): OpenOptions {
     overlayPort: "auto",
     checksumV4: false,
     workers: 1,
+    cpus: [],
     busyPollUs: 0,
     ...choice,
   };

@@ -103,6 +103,14 @@ test("refuses what flannel's etcd manager refuses, with its words, the value and
       { Network: "10.0.0.0/16", Backend: { Type: "vxlan", DataPlane: { Mode: "magic" } } },
       /Backend\.DataPlane\.Mode is "magic"; give one of auto, kernel, userspace/,
     ],
+    [
+      { Network: "10.0.0.0/16", Backend: { Type: "vxlan", DataPlane: { Workers: 17 } } },
+      /Backend\.DataPlane\.Workers is 17; give a number from 0 to 16/,
+    ],
+    [
+      { Network: "10.0.0.0/16", Backend: { Type: "vxlan", DataPlane: { Cpus: [0, -1] } } },
+      /Backend\.DataPlane\.Cpus is \[0,-1\]; give CPU numbers/,
+    ],
     [{ Network: "10.0.0.0/16", Backend: { Type: "vxlan", DataPlane: [] } }, /Backend\.DataPlane is \[\]/],
   ];
   for (const [config, message] of rows) {
@@ -170,7 +178,10 @@ test("backend options have flannel's defaults and refuse what cannot be", () => 
 test("flags win over Backend.DataPlane, which wins over the defaults", () => {
   const { dataPlane } = parse({
     Network: "10.0.0.0/16",
-    Backend: { Type: "vxlan", DataPlane: { mode: "userspace", UnderlayPort: "xdp", Disable: ["tunnel-gso"] } },
+    Backend: {
+      Type: "vxlan",
+      DataPlane: { mode: "userspace", UnderlayPort: "xdp", cpus: [2, 3], Disable: ["tunnel-gso"] },
+    },
   });
   const chosen = chooseDataPlane({ mode: "kernel" }, dataPlane);
   assert.deepEqual(chosen, {
@@ -178,6 +189,7 @@ test("flags win over Backend.DataPlane, which wins over the defaults", () => {
     underlayPort: "xdp",
     overlayPort: "auto",
     workers: 0,
+    cpus: [2, 3],
     busyPollUs: 0,
     disable: ["tunnel-gso"],
   });

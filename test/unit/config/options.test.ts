@@ -99,6 +99,9 @@ test("values out of range fail under both manners, as flanneld's renew margin do
   }
   assert.match(exit(["-public-ip=example.org"]).stderr, /-public-ip="example.org"/);
   assert.match(exit(["-iface-regex=("]).stderr, /regular expression/);
+  assert.match(exit(["-dataplane-workers=17"]).stderr, /out of range: give a number from 0 to 16/);
+  for (const list of ["a", "3-2", "0,,1", "1024"])
+    assert.match(exit([`-dataplane-cpus=${list}`]).stderr, /is no CPU or range of CPUs up to 1023/);
   assert.match(exit(["-store=zookeeper"]).stderr, /etcd, kube, file/);
   assert.match(exit(["-kube-subnet-mgr", "-store=file"]).stderr, /contradicts/);
 });
@@ -110,6 +113,10 @@ test("stray words fail for ripstop and are ignored by flanneld", () => {
 
 test("only what was said about the data plane is set", () => {
   assert.deepEqual(run(["-underlay-port=xdp"]).options.dataPlane, { underlayPort: "xdp" });
+  assert.deepEqual(run(["-dataplane-workers=3", "-dataplane-cpus=2,4-6,5"]).options.dataPlane, {
+    workers: 3,
+    cpus: [2, 4, 5, 6],
+  });
   assert.deepEqual(run([], { FLANNELD_DATAPLANE: "kernel" }).options.dataPlane, { mode: "kernel" });
 });
 

@@ -13,6 +13,8 @@ for (const { field, value, says } of [
   { field: "overlayDevice", value: "", says: /overlayDevice \(""\): is empty; VXLAN steers/ },
   { field: "underlayPort", value: "dpdk", says: /underlayPort \("dpdk"\): must be auto or one of tap, xdp/ },
   { field: "workers", value: 0, says: /workers \(0\): must be at least 1/ },
+  { field: "workers", value: 17, says: /workers \(17\): must be at most 16/ },
+  { field: "cpus", value: [0, 2000], says: /cpus\.1 \(2000\): is no CPU number up to 1023/ },
   { field: "disable", value: ["tunnel gso"], says: /disable\.0 \("tunnel gso"\)/ },
 ]) {
   test(`${field} ${JSON.stringify(value)} is refused with field, value and remedy`, () => {
@@ -54,6 +56,17 @@ test("close is idempotent and use after it is an error, not a crash", () => {
   dataplane.close();
   assert.equal(binding.opened[0]?.closed, 1);
   assert.throws(() => dataplane.inspect(), { code: "DATAPLANE_CLOSED" });
+});
+
+test("each worker's counters stand behind the sums", () => {
+  const binding = new FakeBinding();
+  const dataplane = Dataplane.open(binding, openOptions({ workers: 2 }));
+  const names = BigInt(binding.counterLayout.length);
+  assert.deepEqual(
+    dataplane.workerCounters().map(({ encap }) => encap.rxPackets),
+    [names + 1n, 2n * names + 1n],
+  );
+  assert.equal(dataplane.counters().encap.rxPackets, 1n);
 });
 
 test("options are the same whatever the order of features", () => {
