@@ -23,7 +23,6 @@ namespace plane {
 namespace {
 
 constexpr uint32_t kUdpOverhead = 28;
-constexpr uint32_t kXdpFramesMin = 2048;  // Of each worker's umem.
 
 base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mtu) {
   *ifindex = if_nametoindex(name.c_str());
@@ -109,7 +108,6 @@ base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steeri
   } else if (options.Disabled("xdp-zerocopy")) {
     xdp.mode = port::XdpMode::kNativeCopy;
   }
-  xdp.frames = std::max(kXdpFramesMin, xdp.frames / options.workers);
   for (uint32_t worker = 0; worker < options.workers; ++worker) {
     xdp.share = {worker, options.workers};
     auto opened = port::XdpPort::Open(xdp);

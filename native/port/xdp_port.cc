@@ -18,6 +18,19 @@ constexpr uint32_t kRingMin = 64;
 constexpr uint32_t kEthernetBytes = 14;
 constexpr uint32_t kKicksMax = 4;  // A kick stops early when the device is momentarily full.
 
+constexpr uint32_t kFramesPerQueue = 2 * kRingMax + 512;  // Both rings full, and some on their way.
+constexpr uint32_t kFramesMax = 8192;
+constexpr uint32_t kFramesMin = 2048;
+
+uint32_t QueuesOf(uint32_t all, const Share& share) {
+  return (all + share.count - 1) / share.count;
+}
+
+uint32_t FramesFor(uint32_t all_queues, const Share& share) {
+  return std::clamp(QueuesOf(all_queues, share) * kFramesPerQueue, kFramesMin,
+                    std::max(kFramesMin, kFramesMax / share.count));
+}
+
 const char* Words(XdpMode mode) {
   switch (mode) {
     case XdpMode::kZeroCopy:
@@ -58,7 +71,8 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
   }
   std::shared_ptr<xdp::Umem> umem = options.umem;
   if (umem == nullptr) {
-    auto made = xdp::Umem::Create(options.frames);
+    auto made = xdp::Umem::Create(
+        options.frames != 0 ? options.frames : FramesFor(device->rx_queues, options.share));
     if (!made.ok()) return made.error();
     umem = std::move(made).value();
   }
@@ -88,8 +102,8 @@ XdpPort::XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Um
     : umem_(std::move(umem)), device_(std::move(device)), share_(share) {
   // At most half of the frames wait for packets; the other half is for sending and for packets on
   // their way.
-  const uint32_t queues = (device_.rx_queues + share_.count - 1) / share_.count;
-  const uint32_t each = std::max(1U, umem_->pool().frames() / (2 * queues));
+  const uint32_t each =
+      std::max(1U, umem_->pool().frames() / (2 * QueuesOf(device_.rx_queues, share_)));
   ring_size_ = std::clamp(std::bit_floor(each), kRingMin, kRingMax);
   capabilities_.frame_bytes_max =
       std::min(device_.mtu + kEthernetBytes, xdp::kFrameBytes - pkt::kHeadroomBytes);

@@ -32,7 +32,9 @@ struct XdpOptions {
   int program_fd = -1;  // rs_xdp_redirect; stays the caller's.
   int xskmap_fd = -1;   // Its map `xsks`; stays the caller's.
   XdpMode mode = XdpMode::kAuto;
-  uint32_t frames = 8192;  // Of 4 KiB, locked in memory. Ignored when umem is given.
+  // Of 4 KiB, locked in memory. 0: what full rings of the port's queues need, at most 32 MiB for
+  // all workers. Ignored when umem is given.
+  uint32_t frames = 0;
   // Of several workers, each has every count-th queue and a umem of its own; the first attaches the
   // program, and the others follow in the mode that it found.
   Share share;

@@ -71,6 +71,10 @@ export class HandDrivenPlane {
     return new HandDrivenPlane(child, client);
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Ends the process in order; the kernel carries on. */
   async stop(): Promise<void> {
     await this.client.shutdown().catch(() => undefined);
