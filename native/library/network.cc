@@ -34,7 +34,7 @@ Network::Network(const NetworkOptions& options, OpenedPort overlay, port::Port& 
       overlay_(std::move(overlay.port)),
       share_(underlay, options.format.vni),
       routed_(*overlay_),
-      encap_(routed_, share_, *segments_, tap_),
+      encap_(routed_, share_, *segments_, *big_, tap_),
       decap_(share_, routed_, *segments_, *big_, tap_),
       fdb_(options.format.bridged ? options.fdb_entries : 1, options.aging_ns, salt_),
       to_underlay_(share_, *segments_, out_counters_, false, tap_, capture::Point::kUnderlay),
