@@ -112,6 +112,24 @@ TEST_P(OuterIcmp, ForgeriesAndForeignMessagesTeachNothing) {
   if (family() == 4) refused([](Message& m) { m.fragment = 0; });
 }
 
+// The udp format's socket has one source port, and its payload is an IP packet.
+TEST_P(OuterIcmp, OfTheUdpFormatOnlyItsOwnPortTeaches) {
+  fwd::Format format;
+  format.encapsulation = fwd::Encapsulation::kUdp;
+  format.port = 8285;
+  const auto table = Table().Build(format);
+  const auto read = [&](uint32_t source_port) {
+    Message message = Good();
+    message.source_port = source_port;
+    message.port = 8285;
+    const Bytes frame = Frame(message);
+    return path::ReadOuterIcmp(*table, frame.data(), static_cast<uint32_t>(frame.size()));
+  };
+  ASSERT_TRUE(read(8285).has_value());
+  EXPECT_EQ(read(8285)->mtu, 1400);
+  EXPECT_FALSE(read(50000).has_value());
+}
+
 TEST_P(OuterIcmp, EveryLengthUpToTheWholeFrameIsReadSafely) {
   const Bytes frame = Frame(Good());
   for (uint32_t bytes = 0; bytes < frame.size(); ++bytes) {

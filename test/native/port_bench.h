@@ -166,37 +166,49 @@ inline uint64_t TcpBulk(const Bench& bench, bool from_here, uint64_t bytes) {
   return right.get();
 }
 
-// Datagrams that arrived, in order and right, of `packets` numbered ones. The sender waits after
-// each few for the receiver, so that no queue on the way may overflow.
-inline uint32_t SmallUdp(const Bench& bench, bool from_here, uint32_t packets) {
-  constexpr uint32_t kWindow = 64, kBytes = 64;
-  const char *from = from_here ? kHerePod : kTherePod, *to = from_here ? kTherePod : kHerePod;
+inline std::vector<uint8_t> Numbered(uint32_t number) {
+  std::vector<uint8_t> payload(64);
+  std::memcpy(payload.data(), &number, sizeof number);
+  payload.back() = ByteAt(number);
+  return payload;
+}
+
+// Counts numbered datagrams until one is missing or wrong; returns when the socket listens.
+inline std::future<uint32_t> ReceiveUdp(const Bench& bench, bool here, uint32_t packets,
+                                        std::atomic<uint32_t>& arrived) {
   std::promise<void> listening;
   auto ready = listening.get_future();
-  std::atomic<uint32_t> arrived{0};
-  auto right = bench.In<uint32_t>(!from_here, [&] {
-    base::UniqueFd fd = Bound(SOCK_DGRAM, to, 7001);
+  auto right = bench.In<uint32_t>(here, [=, &arrived, &listening] {
+    base::UniqueFd fd = Bound(SOCK_DGRAM, here ? kHerePod : kTherePod, 7001);
     listening.set_value();
     uint32_t next = 0;
-    for (uint8_t buffer[2048]; next < packets; ++next) {
-      uint32_t number = 0;
-      const ssize_t n = recv(fd.get(), buffer, sizeof buffer, 0);
-      std::memcpy(&number, buffer, sizeof number);
-      if (n != kBytes || number != next || buffer[kBytes - 1] != ByteAt(number)) return next;
+    for (std::vector<uint8_t> buffer(2048); next < packets; ++next, buffer.resize(2048)) {
+      const ssize_t n = recv(fd.get(), buffer.data(), buffer.size(), 0);
+      if (n < 0) return next;
+      buffer.resize(static_cast<size_t>(n));
+      if (buffer != Numbered(next)) return next;
       arrived.store(next + 1, std::memory_order_release);
     }
     return next;
   });
   ready.wait();
+  return right;
+}
+
+// Datagrams that arrived, in order and right, of `packets` numbered ones. The sender waits after
+// each few for the receiver, so that no queue on the way may overflow.
+inline uint32_t SmallUdp(const Bench& bench, bool from_here, uint32_t packets) {
+  constexpr uint32_t kWindow = 64;
+  const char* from = from_here ? kHerePod : kTherePod;
+  std::atomic<uint32_t> arrived{0};
+  auto right = ReceiveUdp(bench, !from_here, packets, arrived);
   auto sent = bench.In<bool>(from_here, [&] {
     base::UniqueFd fd = Bound(SOCK_DGRAM, from, 0);
-    const sockaddr_in at = At(to, 7001);
+    const sockaddr_in at = At(from_here ? kTherePod : kHerePod, 7001);
     for (uint32_t number = 0; number < packets; ++number) {
-      uint8_t payload[kBytes] = {};
-      std::memcpy(payload, &number, sizeof number);
-      payload[kBytes - 1] = ByteAt(number);
-      if (sendto(fd.get(), payload, sizeof payload, 0, reinterpret_cast<const sockaddr*>(&at),
-                 sizeof at) < 0)
+      const auto payload = Numbered(number);
+      if (sendto(fd.get(), payload.data(), payload.size(), 0,
+                 reinterpret_cast<const sockaddr*>(&at), sizeof at) < 0)
         return false;
       while (number - arrived.load(std::memory_order_acquire) > kWindow &&
              number > arrived.load() &&

@@ -2,6 +2,7 @@
 // stack and a kernel VXLAN peer, bulk TCP and small UDP both ways, every byte compared, every
 // packet accounted for.
 //   stack - overlay port - worker - underlay port - cable - kernel VXLAN - stack
+#include "base/clock.h"
 #include "engine/worker.h"
 #include "port/memory_port.h"
 #include "port/packet_port.h"
@@ -20,6 +21,7 @@ using testing_node::TableBuilder;
 
 constexpr uint64_t kBulk = 4 << 20;
 constexpr uint32_t kSmall = 1000;
+constexpr uint32_t kReplayed = 200;  // At once: few enough for every queue on the way.
 
 struct Combination {
   const char* overlay;
@@ -43,11 +45,11 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     auto made = engine::Worker::Create({}, *overlay_, *underlay_, publisher_);
     ASSERT_TRUE(made.ok()) << made.error().detail;
     worker_ = std::move(made).value();
-    worker_->Start();
   }
   void TearDown() override {
     if (worker_ != nullptr) worker_->Stop();
     pumps_.clear();
+    (void)unlink(file_.c_str());
   }
 
   template <typename Port>
@@ -105,6 +107,35 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     return std::move(pair->first);
   }
 
+  // What is sent is written to the file, what is received is read from it.
+  std::unique_ptr<port::Port> OpenPcap(bool replay) {
+    port::PcapOptions options;
+    (replay ? options.replay : options.record) = file_;
+    options.frames = 2048;
+    return Opened(port::PcapPort::Open(options));
+  }
+  // Numbered datagrams from our pod to the peer's, as its stack would send them.
+  void RecordDatagrams(uint32_t packets) {
+    auto port = OpenPcap(false);
+    ASSERT_NE(port, nullptr);
+    auto pool = std::move(pkt::FramePool::Create(64, 2048)).value();
+    pkt::LaneCounters counters;
+    const auto from = testing_node::Pod(1, 4), to = testing_node::Pod(2, 4);
+    for (uint32_t number = 0; number < packets; ++number) {
+      const auto frame = frames::Ethernet(
+          testing_node::VtepMac(2), testing_node::VtepMac(1), 0x0800,
+          frames::IpPacket({from, to},
+                           frames::Udp(from, to, 9, 7001, port_bench::Numbered(number))));
+      pkt::Packet* packet = pool->Take();
+      std::memcpy(packet->data, frame.data(), frame.size());
+      packet->len = static_cast<uint32_t>(frame.size());
+      pkt::Batch batch;
+      batch.Push(packet);
+      port->Transmit(batch, counters);
+    }
+    EXPECT_EQ(counters.tx_packets.Read(), packets);
+  }
+
   void OpenUnderlay(const std::string& kind) {
     // Behind a bridge the address is the TAP's, not the cable's.
     const std::string mac = kind == "tap" ? "06:00:00:00:00:0f" : port_bench::kHereMac;
@@ -133,6 +164,8 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
       options.port = 8472;
       options.device = "ua";
       underlay_ = Opened(port::UdpPort::Open(options));
+    } else if (kind == "pcap") {
+      underlay_ = OpenPcap(false);
     } else {
       underlay_ = OpenMemory(OpenPacket("ua", true), false);
     }
@@ -143,6 +176,9 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     if (kind == "tap") {
       overlay_ = OpenTap("rso", 1450);
       ASSERT_TRUE(bench_->AddPod("rso"));
+    } else if (kind == "pcap") {
+      ASSERT_NO_FATAL_FAILURE(RecordDatagrams(kReplayed));
+      overlay_ = OpenPcap(true);
     } else {
       ASSERT_TRUE(bench_->Here("link add oa type veth peer name ob") &&
                   bench_->Here("link set ob up"));
@@ -175,9 +211,11 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
   std::unique_ptr<port::Port> overlay_, underlay_;
   std::unique_ptr<engine::Worker> worker_;
   bool unfilled_ = false;
+  const std::string file_ = "/tmp/rst-pm" + std::to_string(getpid()) + ".pcapng";
 };
 
 TEST_P(PortMatrix, CarriesBulkTcpAndSmallUdpBothWays) {
+  worker_->Start();
   EXPECT_EQ(port_bench::SmallUdp(*bench_, true, kSmall), kSmall);
   EXPECT_EQ(port_bench::SmallUdp(*bench_, false, kSmall), kSmall);
   EXPECT_EQ(port_bench::TcpBulk(*bench_, true, kBulk), kBulk);
@@ -191,6 +229,68 @@ TEST_P(PortMatrix, CarriesBulkTcpAndSmallUdpBothWays) {
   EXPECT_GE(in.tx_packets.Read(), kSmall + kBulk / 1410) << Drops(in);
   EXPECT_EQ(worker_->frames_free(), worker_->frames_total());
 }
+
+class ReplayMatrix : public PortMatrix {};
+
+TEST_P(ReplayMatrix, WhatAFileHoldsArrivesAtThePeer) {
+  std::atomic<uint32_t> arrived{0};
+  auto right = port_bench::ReceiveUdp(*bench_, false, kReplayed, arrived);
+  worker_->Start();
+  EXPECT_EQ(right.get(), kReplayed);
+  worker_->Stop();
+  EXPECT_EQ(worker_->encap().counters().tx_packets.Read(), kReplayed)
+      << Drops(worker_->encap().counters());
+}
+INSTANTIATE_TEST_SUITE_P(Ports, ReplayMatrix,
+                         ::testing::Values(Combination{"pcap", "tap"}, Combination{"pcap", "xdp"},
+                                           Combination{"pcap", "packet"},
+                                           Combination{"pcap", "udp"},
+                                           Combination{"pcap", "memory"}),
+                         [](const auto& info) {
+                           return std::string("pcap_over_") + info.param.underlay;
+                         });
+
+class RecordMatrix : public PortMatrix {};
+
+TEST_P(RecordMatrix, WhatThePodSendsStandsEncapsulatedInTheFile) {
+  worker_->Start();
+  auto sent = bench_->In<bool>(true, [] {
+    base::UniqueFd fd = port_bench::Bound(SOCK_DGRAM, port_bench::kHerePod, 0);
+    const sockaddr_in at = port_bench::At(port_bench::kTherePod, 7001);
+    for (uint32_t number = 0; number < kReplayed; ++number) {
+      const auto payload = port_bench::Numbered(number);
+      if (sendto(fd.get(), payload.data(), payload.size(), 0,
+                 reinterpret_cast<const sockaddr*>(&at), sizeof at) < 0)
+        return false;
+    }
+    return true;
+  });
+  EXPECT_TRUE(sent.get());
+  const pkt::LaneCounters& out = worker_->encap().counters();
+  for (const uint64_t end = base::MonotonicNs() + 10'000'000'000;
+       out.tx_packets.Read() < kReplayed && base::MonotonicNs() < end;)
+    std::this_thread::yield();
+  worker_->Stop();
+  EXPECT_EQ(out.rx_packets.Read(), Ended(out)) << Drops(out);
+  auto replay = OpenPcap(true);
+  pkt::LaneCounters counters;
+  uint32_t next = 0;
+  for (pkt::Batch batch; replay->Receive(batch, counters) != 0; pkt::GiveAll(batch)) {
+    for (const pkt::Packet* packet : batch) {
+      const auto payload = port_bench::Numbered(next++);
+      ASSERT_EQ(packet->len, 50 + 42 + payload.size());
+      ASSERT_EQ(std::memcmp(packet->data + 50 + 42, payload.data(), payload.size()), 0);
+    }
+  }
+  EXPECT_EQ(next, kReplayed);
+}
+INSTANTIATE_TEST_SUITE_P(Ports, RecordMatrix,
+                         ::testing::Values(Combination{"tap", "pcap"},
+                                           Combination{"packet", "pcap"},
+                                           Combination{"memory", "pcap"}),
+                         [](const auto& info) {
+                           return std::string(info.param.overlay) + "_over_pcap";
+                         });
 
 std::vector<Combination> All() {
   std::vector<Combination> all;

@@ -189,6 +189,66 @@ TEST_P(XdpPortTest, CoversAllQueuesOfTheDeviceWithOneUmem) {
   ExpectConserved();
 }
 
+TEST_P(XdpPortTest, TwoPortsOfOneUmemPassAFrameOnWithoutCopyingIt) {
+  Open();
+  ASSERT_TRUE(test::NetSandbox::Run("ip link add rst-c type veth peer name rst-d") &&
+              test::NetSandbox::Run("ip link set rst-c up") &&
+              test::NetSandbox::Run("ip link set rst-d up"));
+  auto other =
+      steer::Steering::Load();  // Sockets are found by queue, so each device has its own map.
+  ASSERT_TRUE(other.ok());
+  XdpOptions options = Options();
+  options.device = "rst-c";
+  options.program_fd = (*other)->xdp_program();
+  options.xskmap_fd = (*other)->xsks_map();
+  options.umem = port_->umem();
+  auto second = XdpPort::Open(options);
+  ASSERT_TRUE(second.ok()) << second.error().op << ": " << second.error().detail;
+  EXPECT_EQ((*second)->transmit_pool(), port_->transmit_pool());
+  test::Wire far_end("rst-d");
+  pkt::Batch batch;
+  for (uint32_t i = 0; i < 500; ++i) {
+    ASSERT_TRUE(wire_->Send(test::VxlanFrame(i)));
+    ASSERT_EQ(ReceiveSome(batch), 1U);
+    EXPECT_TRUE((*second)->umem()->Owns(batch.items[0]));
+    (*second)->Transmit(batch, counters_);
+    (*second)->Flush();
+    const auto got = far_end.Read();
+    ASSERT_TRUE(got.has_value()) << "frame " << i;
+    ASSERT_EQ(*got, test::VxlanFrame(i));
+  }
+  EXPECT_EQ(counters_.tx_packets.Read(), 500U);
+  second.value().reset();
+  ExpectConserved();
+  ASSERT_TRUE(test::NetSandbox::Run("ip link del rst-c"));
+}
+
+TEST_P(XdpPortTest, ReceivesAndSendsWhileBusyPollingWithoutEverWaiting) {
+  sandbox_ = std::make_unique<test::NetSandbox>();
+  ASSERT_TRUE(sandbox_->ready());
+  XdpOptions options = Options();
+  options.busy_poll = true;
+  auto opened = XdpPort::Open(options);
+  ASSERT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
+  port_ = std::move(opened).value();
+  wire_ = std::make_unique<test::Wire>("rst-b");
+  pkt::Batch batch;
+  for (uint32_t i = 0; i < 500; ++i) {
+    ASSERT_TRUE(wire_->Send(test::VxlanFrame(i)));
+    for (const uint64_t end = base::MonotonicNs() + 5'000'000'000;
+         port_->Receive(batch, counters_) == 0 && base::MonotonicNs() < end;)
+      port_->Flush();
+    ASSERT_EQ(batch.count, 1U) << "frame " << i;
+    port_->Transmit(batch, counters_);
+    port_->Flush();
+    const auto got = wire_->Read();
+    ASSERT_TRUE(got.has_value());
+    ASSERT_EQ(*got, test::VxlanFrame(i));
+  }
+  port_->Flush();
+  ExpectConserved();
+}
+
 TEST_P(XdpPortTest, CountsDropsAndKeepsFramesWhenReceiveAndTransmitRunFull) {
   Open(1, 256);
   for (uint32_t i = 0; i < 600; ++i) ASSERT_TRUE(wire_->Send(test::VxlanFrame(i)));
