@@ -215,7 +215,7 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
 };
 
 TEST_P(PortMatrix, CarriesBulkTcpAndSmallUdpBothWays) {
-  worker_->Start();
+  ASSERT_TRUE(worker_->Start().ok());
   EXPECT_EQ(port_bench::SmallUdp(*bench_, true, kSmall), kSmall);
   EXPECT_EQ(port_bench::SmallUdp(*bench_, false, kSmall), kSmall);
   EXPECT_EQ(port_bench::TcpBulk(*bench_, true, kBulk), kBulk);
@@ -235,7 +235,7 @@ class ReplayMatrix : public PortMatrix {};
 TEST_P(ReplayMatrix, WhatAFileHoldsArrivesAtThePeer) {
   std::atomic<uint32_t> arrived{0};
   auto right = port_bench::ReceiveUdp(*bench_, false, kReplayed, arrived);
-  worker_->Start();
+  ASSERT_TRUE(worker_->Start().ok());
   EXPECT_EQ(right.get(), kReplayed);
   worker_->Stop();
   EXPECT_EQ(worker_->encap().counters().tx_packets.Read(), kReplayed)
@@ -253,7 +253,7 @@ INSTANTIATE_TEST_SUITE_P(Ports, ReplayMatrix,
 class RecordMatrix : public PortMatrix {};
 
 TEST_P(RecordMatrix, WhatThePodSendsStandsEncapsulatedInTheFile) {
-  worker_->Start();
+  ASSERT_TRUE(worker_->Start().ok());
   auto sent = bench_->In<bool>(true, [] {
     base::UniqueFd fd = port_bench::Bound(SOCK_DGRAM, port_bench::kHerePod, 0);
     const sockaddr_in at = port_bench::At(port_bench::kTherePod, 7001);
