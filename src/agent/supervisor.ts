@@ -48,8 +48,9 @@ export interface DesiredDataplane {
 const DEADLINE_MS = 1_000;
 const HANG_MS = 10_000;
 const TICK_MS = 1_000;
-/** A process that lived this long has not crashed "at once": the next restart does not wait long. */
-const STABLE_MS = 30_000;
+/** A process that lived this long, and so many times as long as it was waited for, did not crash at once. */
+const STABLE_MS = 1_000;
+const STABLE_SHARE = 10;
 
 export class Supervisor {
   readonly state = new Latest<DataplaneState>();
@@ -71,6 +72,7 @@ export class Supervisor {
   #upgradeAtMs = 0;
   #silentSince: number | null = null;
   #runningSince = 0;
+  #delayMs = 0;
   #hasRun = false;
   #wake: () => void = () => {};
 
@@ -112,17 +114,25 @@ export class Supervisor {
       const changed = () => this.#desired !== wanted;
       try {
         await this.#converge(signal);
-        if (this.#clock.nowMs() - this.#runningSince >= STABLE_MS) this.#backoff.reset();
         await this.#pause(TICK_MS, signal, () => changed() || this.#client === null);
         if (this.#client !== null || signal.aborted) continue;
         throw new RipstopError("DATAPLANE_GONE", "the data-plane process went away; it is started again");
       } catch (error) {
         if (signal.aborted) break;
+        const wait = isCode(error, "DATAPLANE_SILENT") ? TICK_MS : this.#restartDelay();
         this.#note(error);
-        await this.#pause(isCode(error, "DATAPLANE_SILENT") ? TICK_MS : this.#backoff.nextMs(), signal, changed);
+        await this.#pause(wait, signal, changed);
       }
     }
     this.#client?.disconnect();
+  }
+
+  /** Short after a life that was long in proportion, so that restarts cost a tenth of the time at most. */
+  #restartDelay(): number {
+    const lived = this.state.current?.phase === "running" ? this.#clock.nowMs() - this.#runningSince : 0;
+    if (lived >= Math.max(STABLE_MS, STABLE_SHARE * this.#delayMs)) this.#backoff.reset();
+    this.#delayMs = this.#backoff.nextMs();
+    return this.#delayMs;
   }
 
   /** Ends the process, for a start that failed and for cleanup. */

@@ -19,7 +19,9 @@ import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
 const ROUNDS = Number(process.env["RIPSTOP_FAULT_ROUNDS"] ?? "3");
 const LONG = process.env["RIPSTOP_FAULT_ROUNDS"] !== undefined;
 const RATE = 20_000;
-const PACKETS = 0.6 * RATE;
+const PACKETS = 1.6 * RATE;
+/** The signal comes this far into the stream: then the data plane has lived long enough to be started again at once. */
+const BEFORE = 1.05 * RATE;
 /** The heartbeat's 50 ms, and the time in which a packet meets it. */
 const GAP_MS = 60;
 /** What a TAP's queue holds at most. */
@@ -106,9 +108,9 @@ async function strike(node: LabNode, signal: "SIGKILL" | "SIGSTOP", ends: Ends):
   const pid = await pidOfPlane(node);
   const seen = await framesOf(node);
   const load = runUdpLoad({ ...ends, rate: RATE, packets: PACKETS, size: 200 });
-  await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > RATE / 20 || null, {
+  await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > BEFORE || null, {
     timeoutMs: 10_000,
-    everyMs: 2,
+    everyMs: 25,
   });
   process.kill(pid, signal);
   const { lost, sink, sender } = await load;
