@@ -143,7 +143,6 @@ base::Status Plane::Attach() {
   attached_ = true;
   if (steering_ == nullptr) return base::Ok();
   // From the inside out: first what carries our own output, last what brings traffic in.
-  steering_->state().workers = options_.workers;
   struct Place {
     Hook hook;
     uint32_t ifindex;
@@ -166,6 +165,8 @@ base::Status Plane::Attach() {
       return status;
     }
   }
+  // The switch: until now every program passed packets on, and a packet socket got no copy.
+  steering_->state().workers = options_.workers;
   return base::Ok();
 }
 

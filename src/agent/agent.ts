@@ -20,6 +20,7 @@ import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import { followNodeAddresses, NodeStandings, withNodeAddresses } from "./node-assignment.js";
 import { tellRuntime, tellSubnet } from "./node-files.js";
+import { claimOverlay } from "./overlay-claim.js";
 import type { AgentParts } from "./parts.js";
 import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
@@ -105,6 +106,8 @@ export class Agent {
     const options = await withNodeAddresses(this.#options, parts, signal, () =>
       remembered === null ? null : { publicIp: null, publicIpv6: null },
     );
+    const claim = await claimOverlay(network);
+    undo.add(() => void claim?.close());
     const given: SessionOptions = { options, network, choice, parts };
     const session = await Session.make(given);
     await this.#undoDevices(undo);

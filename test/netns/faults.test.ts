@@ -108,10 +108,14 @@ async function strike(node: LabNode, signal: "SIGKILL" | "SIGSTOP", ends: Ends):
   const pid = await pidOfPlane(node);
   const seen = await framesOf(node);
   const load = runUdpLoad({ ...ends, rate: RATE, packets: PACKETS, size: 200 });
-  await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > BEFORE || null, {
-    timeoutMs: 10_000,
-    everyMs: 25,
-  });
+  await waitFor(
+    "the stream to pass the data plane",
+    async () => (await framesOf(node)) - seen > (signal === "SIGKILL" ? BEFORE : RATE / 20) || null,
+    {
+      timeoutMs: 10_000,
+      everyMs: 25,
+    },
+  );
   process.kill(pid, signal);
   const { lost, sink, sender } = await load;
   if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
@@ -141,8 +145,8 @@ function judge(context: TestContext, all: readonly Cost[]): void {
       )}`,
   );
   for (const { lost: one } of rounds) assert.ok(one <= RING_PACKETS + (GAP_MS * RATE) / 1000, `lost ${one}`);
-  // A gap in milliseconds means something only on a machine that has nothing else to do.
-  if (LONG) assert.ok(at(gaps, 0.99) <= GAP_MS, `a gap of ${at(gaps, 0.99)} ms`);
+  // What was lost measures the outage; the longest gap also holds what the machine kept from sender and receiver.
+  if (LONG) assert.ok(at(lost, 0.99) <= (GAP_MS * RATE) / 1000, `lost ${at(lost, 0.99)}, more than ${GAP_MS} ms of it`);
 }
 
 async function framesOf(node: LabNode): Promise<number> {

@@ -1,0 +1,104 @@
+// Two agents on one host: with overlays of their own they do not meet, over the same one the second is refused. And one agent
+// with the three capabilities it needs, whose data plane holds none.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { pidPathOf } from "../../src/dataplane/socket-path.js";
+import { readPidFile } from "../../src/lib/process-identity.js";
+import { type AgentHost, withAgentHost } from "../support/agent-host.js";
+import { rootNeeded } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+
+/** Folders and a network configuration for a second agent on the same host. */
+function second(host: AgentHost, networkConfig: object) {
+  const at = (name: string) => join(host.folder, "second", name);
+  mkdirSync(at("store"), { recursive: true });
+  writeFileSync(at("store/config"), JSON.stringify(networkConfig));
+  const where = [`--run-dir=${at("run")}`, `--state-dir=${at("state")}`, `--subnet-file=${at("subnet.env")}`];
+  return { runDir: at("run"), where, flags: [`--store-dir=${at("store")}`, ...where] };
+}
+
+test("a second agent over the same device is refused and disturbs nothing", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const before = { dump: host.dump(), pid: host.dataplane?.pid };
+    const { flags, runDir } = second(host, { Network: "10.99.0.0/16", Backend: { Type: "vxlan" } });
+    const refused = host.runAgent(flags);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /another agent runs the overlay vxlan 1 .*another VNI or port/);
+    assert.equal(existsSync(pidPathOf(join(runDir, "dataplane.sock"))), false);
+    assert.deepEqual({ dump: host.dump(), pid: host.dataplane?.pid }, before);
+  });
+});
+
+test("agents with networks of their own coexist, and the cleanup of one leaves the other alone", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    const bare = host.dump();
+    const { flags, where, runDir } = second(host, {
+      Network: "10.99.0.0/16",
+      Backend: { Type: "vxlan", VNI: 2, Port: 8473 },
+    });
+    await host.startAgent(["--dataplane=userspace", ...flags]);
+    await host.stopAgents();
+    const other = readPidFile(pidPathOf(join(runDir, "dataplane.sock")));
+    assert.ok(other !== null, "the second overlay's data plane goes on");
+    await host.startAgent(["--dataplane=userspace"]);
+    await host.startAgent(["--dataplane=userspace", ...flags]);
+    const links = host.ip("-o link");
+    for (const device of ["flannel.1", "flannel.2", "rso.1", "rso.2"]) assert.match(links, new RegExp(` ${device}:`));
+    assert.equal(host.status().condition, "ok");
+    assert.equal(readPidFile(pidPathOf(join(runDir, "dataplane.sock")))?.pid, other.pid, "adopted");
+    await host.stopAgents();
+    assert.equal(host.ripstop("cleanup", ...where).status, 0);
+    assert.match(host.ip("-o link"), / flannel\.1:/);
+    assert.ok(host.dataplane !== null, "the first one's data plane goes on");
+    assert.equal(host.cleanup().status, 0);
+    assert.equal(host.dump(), bare);
+  });
+});
+
+for (const underlayPort of ["tap", "xdp", "packet"]) {
+  test(`NET_ADMIN, NET_RAW and BPF are all that an agent needs for the ${underlayPort} port, and its data plane keeps none`, {
+    skip: rootNeeded,
+  }, async () => {
+    await withAgentHost(async (host) => {
+      const three = ["setpriv", "--bounding-set=-all,+net_admin,+net_raw,+bpf", "--inh-caps=-all"];
+      const argv = ["netns", "exec", host.namespace, ...three, process.execPath, RIPSTOP, "agent", ...host.flags];
+      const log = join(host.folder, "three.log");
+      const agent = spawn("ip", [...argv, "--dataplane=userspace", `--underlay-port=${underlayPort}`], {
+        stdio: ["ignore", "ignore", "pipe"],
+      });
+      agent.stderr.on("data", (chunk: Buffer) => writeFileSync(log, chunk, { flag: "a" }));
+      try {
+        const said = () => (existsSync(log) ? readFileSync(log, "utf8") : "");
+        await until("the agent is ready", () => said().includes('"msg":"ready"') || agent.exitCode !== null, 30_000);
+        assert.equal(agent.exitCode, null, said());
+        // Bits of capabilities(7): NET_ADMIN 12, NET_RAW 13, BPF 39.
+        assert.equal(sets(agent.pid).join(), "0000008000003000,0000008000003000");
+        assert.equal(host.status().condition, "ok", said());
+        const pid = host.dataplane?.pid;
+        for (const thread of readdirSync(`/proc/${pid}/task`)) {
+          assert.equal(sets(pid, thread).join(), "0000000000000000,0000000000000000");
+        }
+        const status = readFileSync(`/proc/${pid}/status`, "utf8");
+        assert.match(status, /^NoNewPrivs:\s*1$/m);
+        assert.match(status, /^Seccomp:\s*2$/m);
+      } finally {
+        agent.kill("SIGKILL");
+      }
+    });
+  });
+}
+
+/** Permitted and effective. */
+function sets(pid: number | undefined, thread = String(pid)): string[] {
+  const status = readFileSync(`/proc/${pid}/task/${thread}/status`, "utf8");
+  return ["CapPrm", "CapEff"].map((name) => new RegExp(`^${name}:\\s*(\\S+)`, "m").exec(status)?.[1] ?? "");
+}
