@@ -7,7 +7,7 @@ import type { Mac } from "../addr/address.js";
 import { parseMac } from "../addr/mac.js";
 import { prefixEquals } from "../addr/prefix.js";
 import { DataplaneClient } from "../dataplane/client.js";
-import { pidPathOf, socketAnswers } from "../dataplane/socket-path.js";
+import { pidPathOf, socketAnswers, successorPathOf } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import type { Netlink } from "../host/netlink.js";
 import { findOwnFilters, removeOwnFilter } from "../host/own-filters.js";
@@ -49,9 +49,12 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
     );
   }
   const { netlink } = options;
+  const successor = successorPathOf(paths.dataplaneSocket);
   const objects = await findOwnObjects(netlink, await ownDevices(options.stateDir));
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
+    // What an agent leaves that died in the middle of an upgrade.
+    ...(await dataplaneStep(successor, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
     ...(await steeringSteps(objects)),
     ...packetFilterStep(options.stateDir),
@@ -60,6 +63,8 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
       paths.agentSocket,
       paths.dataplaneSocket,
       pidPathOf(paths.dataplaneSocket),
+      successor,
+      pidPathOf(successor),
       paths.dataplaneLog,
       snapshotPath(options.stateDir),
       ...macFiles(options.stateDir).map((name) => join(options.stateDir, name)),
