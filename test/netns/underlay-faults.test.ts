@@ -105,6 +105,7 @@ async function settledResources(plan: LabPlan, node: LabNode): Promise<Resources
     "resources at rest",
     async () => {
       const seen = await resources(plan, node);
+      if (seen === null) return null;
       const now = JSON.stringify({ ...seen, agentMiB: 0 });
       const same = now === last;
       last = now;
@@ -114,9 +115,10 @@ async function settledResources(plan: LabPlan, node: LabNode): Promise<Resources
   );
 }
 
-async function resources(plan: LabPlan, node: LabNode): Promise<Resources> {
+async function resources(plan: LabPlan, node: LabNode): Promise<Resources | null> {
   const agent = (await findDaemon(plan.directory, agentName(node))) ?? assert.fail("an agent");
-  const plane = (await runningPlane(node)) ?? assert.fail("a data plane");
+  const plane = await runningPlane(node);
+  if (plane === null) return null;
   const links = [...(await linkNames(new Runner(), node.namespace))].map((name) =>
     name.replace(/^(rs[ou]\.\d+)b$/, "$1"),
   );
@@ -141,10 +143,12 @@ function descriptorKinds(pid: number): string {
       return [];
     }
   });
-  return kinds
+  const counts = new Map<string, number>();
+  for (const kind of kinds) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  return [...counts]
+    .map(([kind, count]) => `${count} ${kind}`)
     .sort()
-    .join(" ")
-    .replace(/rs[ou]\.b?\//g, "tap/");
+    .join(", ");
 }
 
 function isPlaneOf(pid: string, node: LabNode): boolean {
