@@ -138,7 +138,7 @@ function descriptorKinds(pid: number): string {
     try {
       const target = readlinkSync(`/proc/${pid}/fd/${fd}`);
       // Whoever looks is connected for a moment.
-      return target.startsWith("socket:") ? [] : [target.replace(/[0-9]+/g, "")];
+      return target.startsWith("socket:") ? [] : [target.replace(/[0-9]+/g, "").replace(/(rs[ou])\.b?\//, "$1/")];
     } catch {
       return [];
     }
