@@ -33,6 +33,8 @@ const skip = rootNeeded || apiserver.missing || kubectl.missing || flanneld.miss
 const runner = new Runner();
 const PREFIX = "flannel.alpha.coreos.com";
 
+type Backend = "vxlan" | "udp" | "host-gw";
+
 interface Scene {
   readonly plan: LabPlan;
   readonly nodes: readonly [LabNode, LabNode, LabNode];
@@ -48,8 +50,9 @@ const cidrOf = (subnet: NodeSubnet) => `${subnet.gateway.replace(/\.1$/, ".0")}/
 const subnetOf = (scene: Scene, node: LabNode) => scene.subnets.get(node) as NodeSubnet;
 
 /** A lab whose nodes have the subnets of the lab's file store as pod CIDRs; no agent runs yet. */
-async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
-  await withLab({ nodes: 3, dataplane: "userspace" }, async (plan) => {
+async function withScene(body: (scene: Scene) => Promise<void>, backend: Backend = "vxlan"): Promise<void> {
+  const dataplane = backend === "host-gw" ? "auto" : "userspace";
+  await withLab({ nodes: 3, backend, dataplane }, async (plan) => {
     const nodes = plan.nodes as readonly [LabNode, LabNode, LabNode];
     const subnets = await nodeSubnets(plan);
     const cluster = await KubeCluster.start({
@@ -62,7 +65,7 @@ async function withScene(body: (scene: Scene) => Promise<void>): Promise<void> {
       await cluster.applyRules();
       const config = await cluster.accountConfig("agent.conf");
       const netConf = join(cluster.directory, "net-conf.json");
-      writeFileSync(netConf, JSON.stringify({ Network: plan.network, Backend: { Type: "vxlan" } }));
+      writeFileSync(netConf, JSON.stringify({ Network: plan.network, Backend: { Type: backend } }));
       const store = ["--kube-subnet-mgr", `--kubeconfig-file=${config}`, `--net-config-path=${netConf}`];
       for (const node of nodes) await stopDaemon(plan.directory, agentName(node));
       await body({ plan, nodes, subnets, cluster, store });
@@ -163,34 +166,36 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
     });
   });
 
-  it("shares the API server with flanneld, and swaps programs under a TCP stream", async () => {
-    await withScene(async (scene) => {
-      await begin(scene);
-      const { plan, nodes, subnets, store } = scene;
-      const [one, two, three] = nodes;
-      const stream = runIperfTcp({
-        from: one.pod,
-        to: three.pod,
-        address: podAddress(subnetOf(scene, three)),
-        seconds: 40,
-        megabitsPerSecond: 20,
-      });
-      const began = performance.now();
-      for (const node of [two, three]) {
-        await becomeFlanneld(plan, node, flanneld.path, store, variables(node));
-        await awaitReachability(runner, plan, subnets);
-        await exchangeBothWays(one, node);
-      }
-      for (const node of [two, three]) {
-        await becomeRipstop(plan, node, store, variables(node));
-        await awaitReachability(runner, plan, subnets);
-        await exchangeBothWays(one, node);
-      }
-      const seconds = (performance.now() - began) / 1000;
-      const { bytes } = await stream;
-      assert.ok(seconds < 40, `the swaps took ${seconds.toFixed(1)} s, longer than the stream`);
-      assert.ok(bytes > (20e6 / 8) * 40 * 0.5, `only ${bytes} bytes: the stream stood still for long`);
-      assert.equal((await readSubnetFile(labFiles.subnetFile(two)))?.mtu, subnetOf(scene, two).mtu);
+  for (const backend of ["vxlan", "udp", "host-gw"] as const) {
+    it(`shares the API server with flanneld over ${backend}, and swaps programs under a TCP stream`, async () => {
+      await withScene(async (scene) => {
+        await begin(scene);
+        const { plan, nodes, subnets, store } = scene;
+        const [one, two, three] = nodes;
+        const stream = runIperfTcp({
+          from: one.pod,
+          to: three.pod,
+          address: podAddress(subnetOf(scene, three)),
+          seconds: 40,
+          megabitsPerSecond: 20,
+        });
+        const began = performance.now();
+        for (const node of [two, three]) {
+          await becomeFlanneld(plan, node, flanneld.path, store, variables(node));
+          await awaitReachability(runner, plan, subnets);
+          await exchangeBothWays(one, node);
+        }
+        for (const node of [two, three]) {
+          await becomeRipstop(plan, node, store, variables(node));
+          await awaitReachability(runner, plan, subnets);
+          await exchangeBothWays(one, node);
+        }
+        const seconds = (performance.now() - began) / 1000;
+        const { bytes } = await stream;
+        assert.ok(seconds < 40, `the swaps took ${seconds.toFixed(1)} s, longer than the stream`);
+        assert.ok(bytes > (20e6 / 8) * 40 * 0.5, `only ${bytes} bytes: the stream stood still for long`);
+        assert.equal((await readSubnetFile(labFiles.subnetFile(two)))?.mtu, subnetOf(scene, two).mtu);
+      }, backend);
     });
-  });
+  }
 });

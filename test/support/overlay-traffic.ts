@@ -6,6 +6,8 @@ import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 
 const PACKETS = 500;
+/** A machine that stalls costs a UDP run a few packets, whoever carries them; a path that loses does so every time. */
+const ATTEMPTS = 3;
 
 export async function nodeSubnets(plan: LabPlan): Promise<ReadonlyMap<LabNode, NodeSubnet>> {
   const subnets = new Map<LabNode, NodeSubnet>();
@@ -28,11 +30,17 @@ async function exchange(from: LabNode, to: LabNode): Promise<void> {
   const way = { from: from.pod, to: to.pod, address: podAddress(subnet) };
   await runTcpCheck({ ...way, mebibytes: 16 });
   for (const size of [64, subnet.mtu - 28]) {
-    const { sender, sink, lost } = await runUdpLoad({ ...way, rate: 2_000, size, packets: PACKETS });
-    const { corrupt, duplicates } = sink;
-    assert.deepEqual(
-      { sent: sender.sent, lost, corrupt, duplicates },
-      { sent: PACKETS, lost: 0, corrupt: 0, duplicates: 0 },
+    let lost = PACKETS;
+    for (let attempt = 0; attempt < ATTEMPTS && lost > 0; attempt++) {
+      const { sender, sink, ...result } = await runUdpLoad({ ...way, rate: 2_000, size, packets: PACKETS });
+      const { corrupt, duplicates } = sink;
+      assert.deepEqual({ sent: sender.sent, corrupt, duplicates }, { sent: PACKETS, corrupt: 0, duplicates: 0 });
+      lost = result.lost;
+    }
+    assert.equal(
+      lost,
+      0,
+      `${from.pod} to ${to.pod}: each of ${ATTEMPTS} runs of ${PACKETS} packets of ${size} bytes lost some`,
     );
   }
 }
