@@ -20,7 +20,14 @@ import {
   ROUTE_PROTOCOL,
   ROUTE_TYPE,
 } from "./netlink-objects.js";
-import { fdbRequest, isWantedRoute, neighborRequest, routeRequest, type WantedPeers } from "./wanted-peers.js";
+import {
+  fdbRequest,
+  isWantedRoute,
+  mustGoFirst,
+  neighborRequest,
+  routeRequest,
+  type WantedPeers,
+} from "./wanted-peers.js";
 
 const MAIN_TABLE = 254;
 const EEXIST = 17;
@@ -125,16 +132,21 @@ function diffRoutes(network: Prefix, { deviceIndex, routes: wanted }: WantedPeer
       } else if (!ours && !boot) {
         settled.add(key);
         conflicts.push(conflictOf(key, route));
+      } else if (mustGoFirst(key, { linkIndex: route.linkIndex ?? 0 }, want)) {
+        add.push(deletion(key, route));
       }
     } else if (ours || (boot && deviceIndex !== null && route.linkIndex === deviceIndex)) {
-      const { gateway, linkIndex, priority, protocol } = route;
-      remove.push({ verb: "delete", object: "route", destination: key, gateway, linkIndex, priority, protocol });
+      remove.push(deletion(key, route));
     }
   }
   for (const [destination, route] of wanted) {
     if (!settled.has(destination)) add.push(routeRequest("replace", destination, route));
   }
   return { add, remove, conflicts };
+}
+
+function deletion(destination: string, { gateway, linkIndex, priority, protocol }: NetlinkRoute): NetlinkRequest {
+  return { verb: "delete", object: "route", destination, gateway, linkIndex, priority, protocol };
 }
 
 function hasDefaultPriority(route: NetlinkRoute): boolean {

@@ -84,7 +84,11 @@ export function changeWanted(all: WantedPeers, before: WantedPeers, after: Wante
   return [
     ...fdb.made.map(({ verb, key, value }) => fdbRequest(verb, device, key, value)),
     ...neighbors.made.map(({ verb, key, value }) => neighborRequest(verb, device, key, value)),
-    ...routes.made.map(({ verb, key, value }) => routeRequest(verb, key, value)),
+    ...routes.made.flatMap(({ verb, key, value, before: old }) =>
+      old !== undefined && mustGoFirst(key, old, value)
+        ? [routeRequest("delete", key, old), routeRequest(verb, key, value)]
+        : [routeRequest(verb, key, value)],
+    ),
     ...routes.gone.map(({ key, value }) => routeRequest("delete", key, value)),
     ...neighbors.gone.map(({ key, value }) => neighborRequest("delete", device, key, value)),
     ...fdb.gone.map(({ key, value }) => fdbRequest("delete", device, key, value)),
@@ -97,7 +101,7 @@ function change<T>(
   after: ReadonlyMap<string, T>,
   same: (a: T, b: T) => boolean,
 ) {
-  const made: { readonly verb: "add" | "replace"; readonly key: string; readonly value: T }[] = [];
+  const made: { readonly verb: "add" | "replace"; readonly key: string; readonly value: T; readonly before?: T }[] = [];
   const gone: { readonly key: string; readonly value: T }[] = [];
   for (const key of before.keys()) {
     const value = all.get(key);
@@ -109,7 +113,7 @@ function change<T>(
     const present = all.get(key);
     if (present !== undefined && same(present, value)) continue;
     all.set(key, value);
-    made.push({ verb: present === undefined ? "add" : "replace", key, value });
+    made.push(present === undefined ? { verb: "add", key, value } : { verb: "replace", key, value, before: present });
   }
   return { made, gone };
 }
@@ -122,6 +126,14 @@ export function neighborRequest(verb: NetlinkVerb, linkIndex: number, address: s
 export function fdbRequest(verb: NetlinkVerb, linkIndex: number, mac: string, address: string): NetlinkRequest {
   const state = NEIGHBOR_STATE.permanent;
   return { verb, object: "fdb", linkIndex, mac, address, state, flags: NEIGHBOR_FLAG.self };
+}
+
+/**
+ * The kernel refuses an IPv6 onlink route whose gateway a route of another device covers (EINVAL), and the gateway of a peer is
+ * the first address of its own subnet: so the direct route to that subnet cannot be replaced, only deleted before.
+ */
+export function mustGoFirst(destination: string, before: Pick<WantedRoute, "linkIndex">, want: WantedRoute): boolean {
+  return destination.includes(":") && want.onlink && before.linkIndex !== want.linkIndex;
 }
 
 export function routeRequest(verb: NetlinkVerb, destination: string, route: WantedRoute): NetlinkRequest {

@@ -8,7 +8,8 @@ import { kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
 import { labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { runningPlane, viewPlane } from "../../src/lab/plane.js";
-import { type NodeSubnet, podAddress, readSubnetFile } from "../../src/lab/pod.js";
+import { type NodeSubnet, podAddress, podAddressV6, readSubnetFile } from "../../src/lab/pod.js";
+import { Runner } from "../../src/lab/runner.js";
 import { labStatus } from "../../src/lab/status.js";
 import { PingRun } from "../../src/lab/traffic/ping.js";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
@@ -17,10 +18,12 @@ import { waitFor } from "../../src/lab/wait.js";
 import { assertAllDelivered, restingCounters } from "../support/accounting.js";
 import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
 
-test("agents take leases of their own and carry traffic among themselves and to a kernel VXLAN peer", {
+const runner = new Runner();
+
+test("agents take leases of their own and carry both families among themselves and to a kernel VXLAN peer", {
   skip: rootNeeded,
 }, async () => {
-  await withLab({ nodes: 3, kernelPeers: [3] }, async (plan) => {
+  await withLab({ nodes: 3, kernelPeers: [3], ipv6: true }, async (plan) => {
     const status = await labStatus(plan.directory);
     assert.equal(status?.state, "ok");
     const subnets = status.nodes.map((node) => node.subnet);
@@ -32,10 +35,13 @@ test("agents take leases of their own and carry traffic among themselves and to 
       [one, kernel],
       [kernel, one],
     ] as const) {
-      const ends = { from: from.pod, to: to.pod, address: await addressOf(to) };
-      await runTcpCheck({ ...ends, mebibytes: 8 });
-      const load = await runUdpLoad({ ...ends, rate: 5000, packets: 500, size: 200, flows: 4 });
-      assert.deepEqual([load.lost, load.sink.corrupt, load.sink.duplicates], [0, 0, 0], `${from.pod} to ${to.pod}`);
+      for (const address of [await addressOf(to), podAddressV6(await subnetOf(to)) ?? ""]) {
+        const ends = { from: from.pod, to: to.pod, address };
+        await runTcpCheck({ ...ends, mebibytes: 8 });
+        const load = await runUdpLoad({ ...ends, rate: 5000, packets: 500, size: 200, flows: 4 });
+        const losses = [load.lost, load.sink.corrupt, load.sink.duplicates];
+        assert.deepEqual(losses, [0, 0, 0], `${from.pod} to ${to.pod} at ${address}`);
+      }
     }
     for (const node of [one, other]) {
       const counters = await restingCounters(async () => (await planeOf(node)).counters);
@@ -45,6 +51,28 @@ test("agents take leases of their own and carry traffic among themselves and to 
         `${node.namespace} sent only ${counters.encap.txPackets} packets itself`,
       );
     }
+  });
+});
+
+test("DirectRouting follows the routing table of each node, in both families", { skip: rootNeeded }, async () => {
+  const backendOptions = { DirectRouting: true };
+  await withLab({ dataplane: "kernel", ipv6: true, backendOptions }, async (plan) => {
+    const [one, other] = plan.nodes as readonly [LabNode, LabNode];
+    const { gateway, ipv6 } = await subnetOf(other);
+    assert.ok(ipv6 !== null);
+    const subnets = [gateway.replace(/\.1$/, ".0/24"), ipv6.gateway.replace(/::1$/, "::/64")];
+    const follow = (device: string) =>
+      Promise.all(subnets.map((subnet) => awaitRoute(one, subnet, new RegExp(`dev ${device} `))));
+    await follow("eth0");
+    // A gateway comes between, and goes again; nobody tells the agent but the kernel.
+    const via = [
+      [`${other.underlay}/32`, plan.gateway],
+      [`${other.underlayV6}/128`, plan.ipv6?.gateway ?? ""],
+    ] as const;
+    for (const [to, gate] of via) await runner.must("ip", ["-n", one.namespace, "route", "add", to, "via", gate]);
+    await follow("flannel(-v6)?[.]1");
+    for (const [to] of via) await runner.must("ip", ["-n", one.namespace, "route", "delete", to]);
+    await follow("eth0");
   });
 });
 
@@ -88,6 +116,15 @@ async function subnetOf(node: LabNode): Promise<NodeSubnet> {
 
 async function addressOf(node: LabNode): Promise<string> {
   return podAddress(await subnetOf(node));
+}
+
+async function awaitRoute(node: LabNode, subnet: string, wanted: RegExp): Promise<void> {
+  const family = subnet.includes(":") ? "-6" : "-4";
+  const route = () => runner.must("ip", ["-n", node.namespace, family, "route", "show", subnet]);
+  await waitFor(`the route to ${subnet} to be as ${wanted}`, async () => wanted.test(await route()) || null, {
+    timeoutMs: 8_000,
+    explain: route,
+  });
 }
 
 function views(plan: LabPlan) {

@@ -1,51 +1,221 @@
-// Each backend in a lab with real agents: ping both ways, whole TCP streams, small UDP, the MTU to the byte, exact accounting,
-// and what happens to the nodes: join, leave, restart, another MAC, a device that somebody removes.
+// Each backend in a lab of three nodes with real agents: whole TCP streams, small UDP and the MTU to the byte, both ways and in
+// both families where the backend has them, and what happens to nodes: join, restart, another MAC, another IP address, leave.
 import assert from "node:assert/strict";
-import { readdir, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { agentName } from "../../src/lab/agent-node.js";
 import { stopDaemon } from "../../src/lab/daemon.js";
 import { labUp } from "../../src/lab/lab.js";
 import { linkMac } from "../../src/lab/links.js";
-import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { DEFAULT_OPTIONS, type LabNode, type LabOptions, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { portKind, runningPlane, viewPlane } from "../../src/lab/plane.js";
-import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
-import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
-import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
-import { assertConserved, assertLaw, restingCounters } from "../support/accounting.js";
+import {
+  assertCarriedBy,
+  assertCarries,
+  assertReaches,
+  awaitNoTraces,
+  deleteLease,
+  ip,
+  type Mtu,
+  subnetOf,
+  tracesOf,
+  wordsOf,
+} from "../support/backend-lab.js";
 import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
 
 const options = { skip: rootNeeded };
 const runner = new Runner();
-const ICMP_OVERHEAD = 28;
+const RIPSTOP = "bin/ripstop";
 
-test("udp: flannel0 carries pings, streams and datagrams at MTU 1472, and every packet is accounted for", options, () =>
-  withLab({ nodes: 2, backend: "udp" }, async (plan) => {
-    const [one, other] = plan.nodes as readonly [LabNode, LabNode];
-    const first = await planeOf(one);
-    assert.deepEqual([portKind(first, "overlay"), portKind(first, "underlay")], ["tun", "udp"]);
-    assert.match(await ip(one, "link", "show", "flannel0"), /mtu 1472 /);
-    await assertCarries(one, other, 1472);
-    await assertCarries(other, one, 1472);
-    const counters = await Promise.all(
-      [one, other].map((node) => restingCounters(async () => (await planeOf(node)).counters)),
+interface Life {
+  readonly lab: Partial<LabOptions>;
+  readonly mtu: Mtu;
+  /** MTU of each device of the overlay. */
+  readonly devices: Readonly<Record<string, number>>;
+  /** True: a data plane carries every packet. */
+  readonly userspace: boolean;
+}
+
+const LIVES: Readonly<Record<string, Life>> = {
+  vxlan: {
+    lab: { backend: "vxlan", ipv6: true },
+    mtu: { v4: 1450, v6: 1430 },
+    devices: { "flannel.1": 1450, "flannel-v6.1": 1430 },
+    userspace: true,
+  },
+  udp: { lab: { backend: "udp" }, mtu: { v4: 1472, v6: 0 }, devices: { flannel0: 1472 }, userspace: true },
+  "host-gw": { lab: { backend: "host-gw", ipv6: true }, mtu: { v4: 1500, v6: 1500 }, devices: {}, userspace: false },
+  extension: {
+    lab: {
+      backend: "extension",
+      backendOptions: {
+        PreStartupCommand: "echo carried by hand",
+        SubnetAddCommand: "ip route replace $SUBNET via $PUBLIC_IP proto 77",
+        SubnetRemoveCommand: "ip route delete $SUBNET via $PUBLIC_IP proto 77",
+      },
+    },
+    mtu: { v4: 1500, v6: 0 },
+    devices: {},
+    userspace: false,
+  },
+};
+
+for (const [name, life] of Object.entries(LIVES)) {
+  test(`${name}: three nodes through a join, a restart, another MAC, another address and a leave`, options, () =>
+    withLab({ ...life.lab, nodes: 2 }, async ({ directory }) => {
+      const up = (nodes: number) =>
+        labUp({ ...DEFAULT_OPTIONS, prefix: testPrefix, ...life.lab, nodes }, { directory, report: () => undefined });
+      const plan = await up(3);
+      const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+      await assertJoined(life, plan);
+
+      await stopDaemon(directory, agentName(two));
+      const mac = await linkMac(runner, two.namespace, "flannel.1");
+      const starts = await readyCount(plan, two);
+      await up(3);
+      const again = async () => (await readyCount(plan, two)) > starts || null;
+      await waitFor(`${two.namespace} to be ready again`, again, { timeoutMs: 15_000 });
+      assert.equal(await linkMac(runner, two.namespace, "flannel.1"), mac, "a restart changes nothing");
+      await assertReaches(one, two);
+
+      await changeNic(two);
+      await assertReaches(two, one);
+      await assertReaches(two, three);
+
+      await moveAway(plan, two);
+      await assertReaches(one, two);
+      await assertReaches(two, three);
+      await awaitNoTraces(one, [two.underlay, ...(two.underlayV6 === null ? [] : [two.underlayV6])]);
+
+      const words = await wordsOf(three);
+      assert.notEqual(
+        await tracesOf(one, words),
+        life.lab.backend === "udp" ? null : "",
+        "there is something to remove",
+      );
+      const subnet = await subnetOf(three);
+      await up(2);
+      await deleteLease(plan, subnet);
+      await awaitNoTraces(one, words);
+      if (life.userspace) await awaitPeers(one, life.lab.ipv6 === true ? 2 : 1);
+      await assertReaches(two, one);
+      await assertCleanedUp(plan, one, words);
+    }),
+  );
+}
+
+/** How often the node's agent has become ready: the files of its last run are there at once. */
+async function readyCount({ directory }: LabPlan, node: LabNode): Promise<number> {
+  const log = await readFile(labFiles.log(directory, agentName(node)), "utf8");
+  return log.split('"msg":"ready"').length - 1;
+}
+
+/** All that a backend is for, between the old nodes and the new one, and from the new one. */
+async function assertJoined(life: Life, { nodes }: LabPlan): Promise<void> {
+  const [one, two, three] = nodes as readonly [LabNode, LabNode, LabNode];
+  for (const [device, mtu] of Object.entries(life.devices)) {
+    assert.match(await ip(one, "link", "show", device), new RegExp(`mtu ${mtu} `));
+  }
+  await assertCarries(one, three, life.mtu);
+  await assertCarries(three, two, life.mtu);
+  await assertReaches(one, two);
+  for (const node of life.userspace ? nodes : []) await assertCarriedBy(node, 1000n);
+  if (!life.userspace) assert.deepEqual(await Promise.all(nodes.map(viewPlane)), [null, null, null]);
+}
+
+/** Another network card; it tells its neighbors, as an operator would want it to. */
+async function changeNic(node: LabNode): Promise<void> {
+  await runner.mustIn(node.namespace, "sysctl", [
+    "-qw",
+    "net.ipv6.conf.all.ndisc_notify=1",
+    "net.ipv4.conf.all.arp_notify=1",
+  ]);
+  await ip(node, "link", "set", "eth0", "address", "02:00:00:00:77:02");
+}
+
+/** The node's external interface gets other addresses, as after DHCP; its agent is not told. */
+async function moveAway(plan: LabPlan, node: LabNode): Promise<void> {
+  await ip(node, "address", "flush", "dev", "eth0", "scope", "global");
+  await ip(node, "address", "add", `192.168.77.${node.index + 100}/${plan.underlayPrefixLength}`, "dev", "eth0");
+  await ip(node, "route", "replace", "default", "via", plan.gateway);
+  if (plan.ipv6 === null) return;
+  const v6 = `fd00:77::1:${node.index}/${plan.ipv6.underlayPrefixLength}`;
+  await ip(node, "address", "add", v6, "dev", "eth0", "nodad");
+  await ip(node, "-6", "route", "replace", "default", "via", plan.ipv6.gateway);
+}
+
+async function awaitPeers(node: LabNode, peers: number): Promise<void> {
+  const count = async () => (await runningPlane(node))?.inspection.peers;
+  await waitFor(`${peers} peers in the data plane`, async () => (await count()) === peers || null, {
+    timeoutMs: 10_000,
+    explain: async () => `it has ${await count()}`,
+  });
+}
+
+/** `ripstop cleanup` on a node whose agent has ended: only what the lab itself made is left. */
+async function assertCleanedUp({ directory }: LabPlan, node: LabNode, others: readonly string[]): Promise<void> {
+  await stopDaemon(directory, agentName(node));
+  const folder = (name: string) => join(node.directory, name);
+  const where = ["--run-dir", folder("run"), "--state-dir", folder("state"), "--subnet-file", folder("subnet.env")];
+  const done = await runner.runIn(node.namespace, process.execPath, [RIPSTOP, "cleanup", ...where]);
+  assert.equal(done.code, 0, done.stderr);
+  const links = JSON.parse(await ip(node, "-json", "link", "show")) as ReadonlyArray<{ readonly ifname: string }>;
+  assert.deepEqual(links.map(({ ifname }) => ifname).sort(), ["cni0", "eth0", "lo", "pod0"]);
+  assert.equal(await ip(node, "route", "show", "proto", "158"), "");
+  assert.equal(await ip(node, "-6", "route", "show", "proto", "158"), "");
+  assert.equal(await tracesOf(node, others), "");
+  const filters = await runner.mustIn(node.namespace, "tc", ["filter", "show", "dev", "eth0", "ingress"]);
+  assert.equal(filters, "");
+}
+
+test(
+  "vxlan: a reinstalled peer has another VTEP MAC in both families, and nothing of the old one is left",
+  options,
+  () =>
+    withLab({ nodes: 2, ipv6: true }, async (plan) => {
+      const [one, two] = plan.nodes as readonly [LabNode, LabNode];
+      const before = await linkMac(runner, two.namespace, "flannel.1");
+      assert.ok(before !== null && (await tracesOf(one, [before])) !== "", "the first MAC is known");
+      await stopDaemon(plan.directory, agentName(two));
+      await deleteLease(plan, await subnetOf(two));
+      await rm(join(two.directory, "state"), { recursive: true });
+      for (const device of ["flannel.1", "flannel-v6.1"]) await ip(two, "link", "delete", device);
+      await labUp(plan.options, { directory: plan.directory, report: () => undefined });
+      const after = await linkMac(runner, two.namespace, "flannel.1");
+      assert.ok(after !== null && after !== before, `${two.namespace} still has the MAC ${before}`);
+      await assertReaches(one, two);
+      await awaitNoTraces(one, [before]);
+      const fdb = await tracesOf(one, [after]);
+      assert.match(fdb, /dev flannel\.1 dst 192\.168\.77\.2 /);
+      assert.match(fdb, /dev flannel-v6\.1 dst fd00:77::2 /);
+    }),
+);
+
+test("alloc: three nodes have leases and the underlay's MTU, and nothing is carried or left", options, () =>
+  withLab({ nodes: 3, backend: "alloc" }, async (plan) => {
+    const subnets = await Promise.all(plan.nodes.map(subnetOf));
+    assert.equal(new Set(subnets.map(({ gateway }) => gateway)).size, 3);
+    assert.deepEqual(
+      subnets.map(({ mtu }) => mtu),
+      [1500, 1500, 1500],
     );
-    const [near, far] = counters as [(typeof counters)[0], (typeof counters)[0]];
-    assertLaw(near, one.namespace);
-    assertLaw(far, other.namespace);
-    assertConserved(near, far);
-    assert.ok(near.encap.txPackets > 5000n, `only ${near.encap.txPackets} packets went through ${one.namespace}`);
-    assert.equal((await planeOf(one)).pid, first.pid);
+    const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+    assert.deepEqual(await Promise.all(plan.nodes.map(viewPlane)), [null, null, null]);
+    for (const other of [two, three]) assert.equal(await tracesOf(one, await wordsOf(other)), "");
+    await assertCleanedUp(plan, one, []);
   }),
 );
 
 test("udp: the overlay comes back when the data plane is killed and when flannel0 is removed", options, () =>
   withLab({ nodes: 2, backend: "udp" }, async (plan) => {
     const [one, other] = plan.nodes as readonly [LabNode, LabNode];
-    const { pid } = await planeOf(one);
+    const first = await viewPlane(one);
+    assert.ok(first !== null);
+    assert.deepEqual([portKind(first, "overlay"), portKind(first, "underlay")], ["tun", "udp"]);
+    const { pid } = first;
     process.kill(pid, "SIGKILL");
     await waitFor("another data plane", async () => ((await runningPlane(one))?.pid ?? pid) !== pid || null, {
       timeoutMs: 15_000,
@@ -53,124 +223,27 @@ test("udp: the overlay comes back when the data plane is killed and when flannel
     await assertReaches(one, other);
     await ip(one, "link", "delete", "flannel0");
     await assertReaches(one, other);
-    await assertReaches(other, one);
   }),
 );
 
-test("host-gw: plain routes carry everything at the MTU of the underlay, without a data plane", options, () =>
-  withLab({ nodes: 2, backend: "host-gw" }, async (plan) => {
+test("vxlan: a dual-stack data plane comes back when either of its devices is removed", options, () =>
+  withLab({ nodes: 2, ipv6: true }, async (plan) => {
     const [one, other] = plan.nodes as readonly [LabNode, LabNode];
-    assert.deepEqual(await Promise.all(plan.nodes.map(viewPlane)), [null, null]);
-    await assertCarries(one, other, 1500);
-    await assertCarries(other, one, 1500);
-    assert.match(await ip(one, "route", "show", "proto", "158"), new RegExp(`via ${other.underlay} dev eth0`));
+    for (const device of ["flannel-v6.1", "flannel.1"]) {
+      await ip(one, "link", "delete", device);
+      await waitFor(`the data plane to carry both families over a new ${device}`, () => carriesBoth(one, other), {
+        timeoutMs: 15_000,
+      });
+    }
   }),
 );
 
-test("vxlan: three nodes through a join, a restart, another MAC and a leave", options, () =>
-  withLab({ nodes: 2 }, async ({ directory }) => {
-    const up = (nodes: number) =>
-      labUp({ ...DEFAULT_OPTIONS, prefix: testPrefix, nodes }, { directory, report: () => undefined });
-    const plan = await up(3);
-    const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
-    await assertCarries(one, three, 1450);
-    await assertCarries(three, two, 1450);
-
-    const before = await linkMac(runner, two.namespace, "flannel.1");
-    await stopDaemon(directory, agentName(two));
-    await up(3);
-    assert.equal(await linkMac(runner, two.namespace, "flannel.1"), before, "a restart changes nothing");
-    await assertReaches(one, two);
-
-    await stopDaemon(directory, agentName(two));
-    await forget(plan, two);
-    await up(3);
-    const after = await linkMac(runner, two.namespace, "flannel.1");
-    assert.ok(after !== null && after !== before, `${two.namespace} still has the MAC ${before}`);
-    await assertReaches(one, two);
-    await assertReaches(two, three);
-    await waitFor("the old MAC to go", async () => (await fdb(one)).includes(before ?? "") === false || null, {
-      timeoutMs: 5000,
-    });
-    assert.ok((await fdb(one)).includes(after));
-
-    const subnet = await subnetOf(three);
-    await up(2);
-    await rm(join(labFiles.store(directory), "subnets", await leaseFile(plan, subnet.gateway)));
-    await waitFor("nothing of the third node to be left", async () => (await traces(one, three)) === "" || null, {
-      timeoutMs: 5000,
-      explain: () => traces(one, three),
-    });
-    await assertReaches(two, one);
-  }),
-);
-
-/** A stream each byte of which is compared, datagrams of which none is lost, and the longest packet, one byte not more. */
-async function assertCarries(from: LabNode, to: LabNode, mtu: number): Promise<void> {
-  await assertReaches(from, to);
-  const address = podAddress(await subnetOf(to));
-  assert.equal((await subnetOf(from)).mtu, mtu);
-  const ends = { from: from.pod, to: to.pod, address };
-  await runTcpCheck({ ...ends, mebibytes: 8 });
-  const load = await runUdpLoad({ ...ends, rate: 4000, packets: 2000, size: 50, flows: 4 });
-  assert.deepEqual([load.lost, load.sink.corrupt, load.sink.duplicates], [0, 0, 0], `${from.pod} to ${to.pod}`);
-  const longest = await ping(from, address, mtu - ICMP_OVERHEAD);
-  assert.equal(longest.code, 0, `${mtu} bytes do not pass: ${longest.stdout}`);
-  const longer = await ping(from, address, mtu - ICMP_OVERHEAD + 1);
-  assert.match(longer.stderr + longer.stdout, /message too long, mtu[ =]\d+/);
-}
-
-async function assertReaches(from: LabNode, to: LabNode): Promise<void> {
-  const address = podAddress(await subnetOf(to));
-  await waitFor(`${from.pod} to reach ${to.pod}`, async () => (await ping(from, address, 56)).code === 0 || null, {
-    timeoutMs: 15_000,
-  });
-}
-
-function ping(from: LabNode, address: string, size: number) {
-  return runner.runIn(from.pod, "ping", ["-n", "-c", "1", "-W", "1", "-M", "do", "-s", String(size), address]);
-}
-
-async function ip(node: LabNode, ...words: string[]): Promise<string> {
-  const { code, stdout, stderr } = await runner.runIn(node.namespace, "ip", words);
-  assert.equal(code, 0, `ip ${words.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-async function fdb(node: LabNode): Promise<string> {
-  return (await runner.runIn(node.namespace, "bridge", ["fdb", "show", "dev", "flannel.1"])).stdout;
-}
-
-/** What the first node's kernel still knows of the second. */
-async function traces(node: LabNode, of: LabNode): Promise<string> {
-  const routes = (await ip(node, "route", "show", "dev", "flannel.1")).trim().split("\n");
-  const entries = (await fdb(node)).split("\n").filter((line) => line.includes(`dst ${of.underlay} `));
-  return [...routes.slice(1), ...entries].join("; ");
-}
-
-/** As after a reinstallation: the device and everything that remembers its MAC are gone. */
-async function forget(plan: LabPlan, node: LabNode): Promise<void> {
-  const { gateway } = await subnetOf(node);
-  await rm(join(labFiles.store(plan.directory), "subnets", await leaseFile(plan, gateway)));
-  await rm(join(node.directory, "state"), { recursive: true });
-  await ip(node, "link", "delete", "flannel.1");
-}
-
-async function leaseFile(plan: LabPlan, gateway: string): Promise<string> {
-  const start = gateway.replace(/\.1$/, ".0-");
-  const found = (await readdir(join(labFiles.store(plan.directory), "subnets"))).find((name) => name.startsWith(start));
-  assert.ok(found !== undefined, `no lease starts with ${start}`);
-  return found;
-}
-
-async function subnetOf(node: LabNode) {
-  const subnet = await readSubnetFile(labFiles.subnetFile(node));
-  assert.ok(subnet !== null, `${node.namespace} has no subnet.env`);
-  return subnet;
-}
-
-async function planeOf(node: LabNode) {
-  const view = await viewPlane(node);
-  assert.ok(view !== null, `${node.namespace} has no data plane`);
-  return view;
+/** A data plane that stands on a device that is gone drops what comes in; the kernel path would not be counted. */
+async function carriesBoth(one: LabNode, other: LabNode): Promise<true | null> {
+  const before = await runningPlane(one);
+  await assertReaches(one, other);
+  const after = await runningPlane(one);
+  if (before === null || after === null) return null;
+  const carried = (lane: "encap" | "decap") => after.counters[lane].txPackets - before.counters[lane].txPackets;
+  return (carried("encap") >= 4n && carried("decap") >= 4n) || null;
 }

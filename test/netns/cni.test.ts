@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parseEnv } from "node:util";
 import { type LabNode, labFiles } from "../../src/lab/plan.js";
 import { Runner } from "../../src/lab/runner.js";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
@@ -20,6 +21,12 @@ interface Plugin {
   readonly ipam?: object;
 }
 
+interface NetworkList {
+  readonly name: string;
+  readonly cniVersion: string;
+  readonly plugins: readonly Plugin[];
+}
+
 interface Added {
   readonly ips: ReadonlyArray<{ readonly address: string }>;
 }
@@ -30,7 +37,7 @@ test("pods that CNI ADD makes on two nodes talk, and DEL leaves nothing", { skip
     for (const node of plan.nodes) {
       // The lab's own pod makes room.
       await runner.ip(node.namespace, ["link delete pod0", "link delete cni0"]);
-      const added = (await cni(node, "ADD")) as Added;
+      const added = (await cni(node, "ADD", await writtenList(node))) as Added;
       const address = added.ips[0]?.address.split("/")[0];
       assert.ok(address !== undefined);
       addresses.push(address);
@@ -49,7 +56,7 @@ test("pods that CNI ADD makes on two nodes talk, and DEL leaves nothing", { skip
       await runTcpCheck({ from: from.pod, to: to.pod, address: address ?? "", mebibytes: 4 });
     }
     for (const node of plan.nodes) {
-      await cni(node, "DEL");
+      await cni(node, "DEL", await writtenList(node));
       assert.doesNotMatch(await rules(node), /8080/);
       assert.doesNotMatch(await show(node, "link", "show"), /veth/);
       const kept = (await readdir(join(stateOf(node), "cbr0"))).filter((name) => /^\d/.test(name));
@@ -58,13 +65,56 @@ test("pods that CNI ADD makes on two nodes talk, and DEL leaves nothing", { skip
   }),
 );
 
-/** What a runtime does with a network list; the address book is the node's own. */
-async function cni(node: LabNode, command: "ADD" | "DEL"): Promise<unknown> {
-  const list = JSON.parse(await readFile(labFiles.cniConfig(node), "utf8")) as {
-    readonly name: string;
-    readonly cniVersion: string;
-    readonly plugins: readonly Plugin[];
+test("what flannel's CNI plugin makes of our subnet.env gives dual-stack pods that talk", { skip }, () =>
+  withLab({ nodes: 2, ipv6: true }, async (plan) => {
+    const addresses: string[][] = [];
+    for (const node of plan.nodes) {
+      await runner.ip(node.namespace, ["link delete pod0", "link delete cni0"]);
+      const { ips } = (await cni(node, "ADD", await flannelsList(node))) as Added;
+      addresses.push(ips.map(({ address }) => address.split("/")[0] ?? ""));
+      assert.equal(ips.length, 2);
+      assert.match(await show(node, "link", "show", "cni0"), /mtu 1450 /);
+    }
+    const [one, other] = plan.nodes as readonly [LabNode, LabNode];
+    for (const address of addresses[1] ?? []) {
+      const ping = ["-n", "-c", "1", "-W", "1", address];
+      await waitFor("an answer", async () => (await runner.runIn(one.pod, "ping", ping)).code === 0 || null, {
+        timeoutMs: 10_000,
+      });
+      await runTcpCheck({ from: one.pod, to: other.pod, address, mebibytes: 4 });
+    }
+    for (const node of plan.nodes) {
+      await cni(node, "DEL", await flannelsList(node));
+      assert.doesNotMatch(await show(node, "link", "show"), /veth/);
+    }
+  }),
+);
+
+async function writtenList(node: LabNode): Promise<NetworkList> {
+  return JSON.parse(await readFile(labFiles.cniConfig(node), "utf8")) as NetworkList;
+}
+
+/** The delegate that the plugin builds with flannel's stock network list: which variables it reads, and what becomes of them. */
+async function flannelsList(node: LabNode): Promise<NetworkList> {
+  const said = parseEnv(await readFile(labFiles.subnetFile(node), "utf8"));
+  const networks = [said["FLANNEL_NETWORK"], said["FLANNEL_IPV6_NETWORK"]].filter((one) => one !== undefined);
+  const subnets = [said["FLANNEL_SUBNET"], said["FLANNEL_IPV6_SUBNET"]].filter((one) => one !== undefined);
+  // The plugin masks the host bits of what it read.
+  const ranges = subnets.map((subnet) => [{ subnet: subnet.replace(/\.1\//, ".0/").replace("::1/", "::/") }]);
+  const delegate = {
+    type: "bridge",
+    hairpinMode: true,
+    isDefaultGateway: true,
+    isGateway: true,
+    ipMasq: said["FLANNEL_IPMASQ"] !== "true",
+    mtu: Number(said["FLANNEL_MTU"]),
+    ipam: { type: "host-local", ranges, routes: networks.map((dst) => ({ dst })) },
   };
+  return { name: "cbr0", cniVersion: "0.3.1", plugins: [delegate] };
+}
+
+/** What a runtime does with a network list; the address book is the node's own. */
+async function cni(node: LabNode, command: "ADD" | "DEL", list: NetworkList): Promise<unknown> {
   const { name, cniVersion } = list;
   let prevResult: unknown;
   for (const plugin of command === "ADD" ? list.plugins : [...list.plugins].reverse()) {

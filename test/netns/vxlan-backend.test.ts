@@ -144,8 +144,11 @@ test("DirectRouting gives a plain route on the segment, and follows when a gatew
     assert.match(await ours.ip("route", "show", "10.244.2.0/24"), /via 192\.0\.2\.2 dev u0 proto 158/);
     assert.match(await ours.ip("-6", "route", "show", "fd00:10:0:2::/64"), /via 2001:db8::2 dev u0 proto 158/);
     await ours.ip("route", "add", "192.0.2.2/32", "via", "192.0.2.254");
+    await ours.ip("-6", "route", "add", "2001:db8::2/128", "via", "2001:db8::fe");
     assert.deepEqual((await program()).failures, []);
     assert.match(await ours.ip("route", "show", "10.244.2.0/24"), /via 10\.244\.2\.0 dev flannel\.1/);
+    const v6 = await ours.ip("-6", "route", "show", "fd00:10:0:2::/64");
+    assert.match(v6, /^fd00:10:0:2::\/64 via fd00:10:0:2:: dev flannel-v6\.1 proto 158[^\n]*\n$/);
   }),
 );
 
@@ -169,5 +172,15 @@ test("the next hops of peers are found by asking the network", options, () =>
         [mac, 1500],
       ],
     );
+  }),
+);
+
+test("GBP is a flag of the kernel's device and keeps the data plane out", options, () =>
+  withBackend({ ...DUAL, Backend: { Type: "vxlan", GBP: true } }, async ({ backend, ours }) => {
+    const overlay = await backend.attach(ownLease(await backend.leaseAttrs(null)));
+    assert.equal(overlay.dataplane, null);
+    for (const device of ["flannel.1", "flannel-v6.1"]) {
+      assert.match(await ours.ip("-d", "link", "show", device), / gbp /);
+    }
   }),
 );
