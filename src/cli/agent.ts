@@ -1,5 +1,6 @@
 // `ripstop agent`, and `flanneld` as bin/flanneld calls it: the command line as flannel has it, then the agent. The agent's
 // modules are loaded only when it runs, so that the other commands start quickly.
+import { setFlagsFromString } from "node:v8";
 import { processEnvironment } from "../config/process-environment.js";
 import { nativePath } from "../config/native-path.js";
 import { type CommandLineManners, parseAgentCommandLine } from "../config/options.js";
@@ -34,6 +35,8 @@ async function runAgentCommand(
     return outcome.exitCode;
   }
   const { options, warnings } = outcome;
+  // Young garbage is collected often instead of growing to 32 MiB: with 5,000 peers that change, 127 MiB instead of 210.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const { runAgent } = await import("../agent/compose.js");
   try {
     await runAgent({ options, warnings, nativePath: nativePath(environment) }, context.signal);
