@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pidPathOf } from "../../src/dataplane/socket-path.js";
-import { readPidFile, signalProcess } from "../../src/lib/process-identity.js";
+import { readPidFile } from "../../src/lib/process-identity.js";
 import { FileStore } from "../../src/store/file/file-store.js";
 import { until } from "./until.js";
 
@@ -177,8 +177,10 @@ export class AgentHost {
 
   async remove(): Promise<void> {
     await this.stopAgents("SIGKILL");
-    const { dataplane } = this;
-    if (dataplane !== null) signalProcess(dataplane, "SIGKILL");
+    // Data planes outlive agents, and a successor that just starts has told nobody yet that it is there.
+    for (const pid of execFileSync("ip", ["netns", "pids", this.namespace], { encoding: "utf8" }).split("\n")) {
+      if (pid !== "") process.kill(Number(pid), "SIGKILL");
+    }
     execFileSync("ip", ["netns", "delete", this.namespace]);
     rmSync(this.folder, { recursive: true });
   }
