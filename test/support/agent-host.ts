@@ -179,7 +179,11 @@ export class AgentHost {
     await this.stopAgents("SIGKILL");
     // Data planes outlive agents, and a successor that just starts has told nobody yet that it is there.
     for (const pid of execFileSync("ip", ["netns", "pids", this.namespace], { encoding: "utf8" }).split("\n")) {
-      if (pid !== "") process.kill(Number(pid), "SIGKILL");
+      try {
+        if (pid !== "") process.kill(Number(pid), "SIGKILL");
+      } catch {
+        // It ended by itself between the list and the signal.
+      }
     }
     execFileSync("ip", ["netns", "delete", this.namespace]);
     rmSync(this.folder, { recursive: true });
