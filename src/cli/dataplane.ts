@@ -1,5 +1,6 @@
 // `ripstop dataplane`: the process that hosts the native data plane. Normally started by the agent, detached, so that it
 // outlives it. Its modules are loaded only when it runs, so that the other commands start quickly.
+import { setFlagsFromString } from "node:v8";
 import type { Command } from "commander";
 import { nativePath } from "../config/native-path.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
@@ -20,6 +21,8 @@ export const dataplaneCommand: OptionsCommand = {
           const { hostDataplanes } = await import("../agent/dataplane-host.js");
           await hostDataplanes(host, nativePath(), context.signal);
         } else if (socket !== undefined) {
+          // A table is a large piece of young garbage: collect it instead of growing around it.
+          setFlagsFromString("--semi-space-growth-factor=1");
           const { runDataplane } = await import("../agent/dataplane-host.js");
           const given = { socket, ...(log === undefined ? {} : { log }), nativePath: nativePath() };
           await runDataplane(given, context.signal);
