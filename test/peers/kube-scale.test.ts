@@ -93,9 +93,10 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
       assert.equal(routes(), NODES, "no peer is lost meanwhile");
       await cluster.startServer();
       const back = performance.now();
-      const connected = () =>
-        JSON.parse(host.ripstop("status", "--run-dir", host.runDir, "-o", "json").stdout).agent.store.connected ===
-        true;
+      const connected = () => {
+        const { stdout } = host.ripstop("status", "--run-dir", host.runDir, "-o", "json");
+        return (JSON.parse(stdout) as { agent: { store: { connected: boolean } } }).agent.store.connected;
+      };
       await until("the agent is connected again", connected, RECOVERED_MS);
       const recoveredMs = performance.now() - back;
 

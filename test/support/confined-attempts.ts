@@ -36,7 +36,7 @@ const attempts: Record<string, () => unknown> = {
     await once(socket, "connect");
   },
   "signal another process": () => process.kill(process.ppid, "SIGCONT"),
-  "load code": () => require("../../src/lib/backoff.js"),
+  "load code": () => require("../../src/lib/backoff.js") as unknown,
   "change the user": () => process.setuid?.(65_534),
   // The first asynchronous call on a file makes the thread pool.
   "start a thread": () => stat("/"),
