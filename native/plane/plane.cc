@@ -198,7 +198,7 @@ const std::vector<std::string>& Plane::CounterNames() {
     pkt::AppendLaneNames("decap", &all);
     pkt::AppendLaneNames("answer", &all);
     for (const char* side : {"overlay.", "underlay."}) {
-#define X(member, name) all.push_back(std::string(side) + name);
+#define X(member, name) all.push_back(std::string(side) + (name));
       RS_PORT_COUNTERS(X)
 #undef X
     }

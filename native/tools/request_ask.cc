@@ -112,7 +112,7 @@ void Print(const Histogram& times, uint64_t answered, uint64_t failed, double se
 
 int RequestAsk(int argc, char** argv) {
   Arguments arguments(argc, argv, 2);
-  Question question;
+  static Question question;
   const std::string host = arguments.Text("to", nullptr);
   question.to = ParseAddress(host, arguments.Number("port", "7779", 1, 65535));
   const std::string protocol = arguments.Text("protocol", "tcp");
