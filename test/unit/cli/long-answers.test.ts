@@ -26,6 +26,7 @@ test("status of 20,000 peers is whole JSON on a socket", async () => {
           version: ripstopVersion(),
           condition: "ok",
           reasons: [],
+          dataplane: { mode: "kernel", phase: "off", reason: null },
           peers: Array.from({ length: 20_000 }, (_, index) => ({ lease: `lease-${index}`, prefix: "10.244.0.0/24" })),
         }),
       },

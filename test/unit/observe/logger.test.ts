@@ -33,7 +33,7 @@ test("a line is JSON with level, part, message and the error's code but no stack
     level: "warn",
     part: "agent",
     lease: "10.244.1.0/24",
-    error: { code: "LEASE_LOST", message: "gone; wait", errno: 2 },
+    error: { code: "LEASE_LOST", message: "gone; wait", errno: -2 },
     msg: "lease lost",
   });
 });
