@@ -20,6 +20,7 @@ int rs_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*
 int rs_pthread_detach(pthread_t);
 int rs_pthread_join(pthread_t, void**);
 int rs_pthread_once(pthread_once_t*, void (*)());
+int rs_pthread_setaffinity_np(pthread_t, size_t, const cpu_set_t*);
 int rs_pthread_setname_np(pthread_t, const char*);
 int rs_pthread_key_create(pthread_key_t*, void (*)(void*));
 }
@@ -27,6 +28,7 @@ __asm__(".symver rs_pthread_create, pthread_create@GLIBC_2.2.5");
 __asm__(".symver rs_pthread_detach, pthread_detach@GLIBC_2.2.5");
 __asm__(".symver rs_pthread_join, pthread_join@GLIBC_2.2.5");
 __asm__(".symver rs_pthread_once, pthread_once@GLIBC_2.2.5");
+__asm__(".symver rs_pthread_setaffinity_np, pthread_setaffinity_np@GLIBC_2.3.4");
 __asm__(".symver rs_pthread_setname_np, pthread_setname_np@GLIBC_2.12");
 __asm__(".symver rs_pthread_key_create, __pthread_key_create@GLIBC_2.2.5");
 
@@ -40,6 +42,10 @@ RS_HIDDEN int pthread_join(pthread_t thread, void** result) {
 }
 RS_HIDDEN int pthread_once(pthread_once_t* once, void (*run)()) {
   return rs_pthread_once(once, run);
+}
+RS_HIDDEN int pthread_setaffinity_np(pthread_t thread, size_t size,
+                                     const cpu_set_t* cpus) noexcept {
+  return rs_pthread_setaffinity_np(thread, size, cpus);
 }
 RS_HIDDEN int pthread_setname_np(pthread_t thread, const char* name) noexcept {
   return rs_pthread_setname_np(thread, name);
