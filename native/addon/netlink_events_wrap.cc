@@ -33,6 +33,16 @@ bool AppendGroups(const std::string& name, std::vector<uint32_t>& groups) {
   return true;
 }
 
+// By hand: at the end of an environment JavaScript cannot run any more, and node-addon-api would
+// end the whole process over the call that fails. Nobody waits for the news then.
+void CallWake(Napi::Env env, Napi::Function wake, void* /*context*/, void* /*data*/) {
+  napi_value global = nullptr;
+  napi_value result = nullptr;
+  if (env == nullptr || wake.IsEmpty() || napi_get_global(env, &global) != napi_ok) return;
+  napi_call_function(env, global, wake, 0, nullptr, &result);
+}
+using Wake = Napi::TypedThreadSafeFunction<void, void, CallWake>;
+
 class EventsWrap : public Napi::ObjectWrap<EventsWrap> {
  public:
   static Napi::Function Define(Napi::Env env) {
@@ -46,7 +56,7 @@ class EventsWrap : public Napi::ObjectWrap<EventsWrap> {
   // An error, or nothing when the stream runs.
   std::optional<base::Error> Begin(Napi::Env env, const std::string& path,
                                    std::span<const uint32_t> groups, const Napi::Function& wake) {
-    wake_ = Napi::ThreadSafeFunction::New(env, wake, "ripstop netlink events", 1, 1);
+    wake_ = Wake::New(env, wake, "ripstop netlink events", 1, 1);
     wake_.Unref(env);
     running_ = true;
     auto socket = EventSocket::Open(path, groups, [call = wake_, ended = ended_] {
@@ -87,7 +97,7 @@ class EventsWrap : public Napi::ObjectWrap<EventsWrap> {
     if (std::exchange(running_, false) && !ended_->load()) wake_.Release();
   }
 
-  Napi::ThreadSafeFunction wake_;
+  Wake wake_;
   std::unique_ptr<EventSocket> socket_;
   std::shared_ptr<std::atomic<bool>> ended_ = std::make_shared<std::atomic<bool>>(false);
   bool running_ = false;

@@ -36,11 +36,14 @@ export async function withNamespace(body: (namespace: TestNamespace) => Promise<
   const path = `/run/netns/${name}`;
   const exec = async (...argv: string[]): Promise<string> => (await run("ip", ["netns", "exec", name, ...argv])).stdout;
   const netlink = Netlink.open({ binding: netlinkBinding(), namespace: path });
+  // Events keep no process alive, but this test waits for them.
+  const alive = setInterval(() => undefined, 1_000);
   try {
     const ip = async (...args: string[]): Promise<string> => (await run("ip", ["-n", name, ...args])).stdout;
     await ip("link", "set", "lo", "up");
     await body({ name, path, netlink, ip, exec });
   } finally {
+    clearInterval(alive);
     netlink.close();
     await run("ip", ["netns", "delete", name]);
   }
