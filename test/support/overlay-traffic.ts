@@ -19,28 +19,29 @@ export async function nodeSubnets(plan: LabPlan): Promise<ReadonlyMap<LabNode, N
   return subnets;
 }
 
-export async function exchangeBothWays(one: LabNode, other: LabNode): Promise<void> {
-  await exchange(one, other);
-  await exchange(other, one);
+/** flannel's udp proxy moves one packet a call through default buffers, and loses some beside a TCP stream; nothing else may. */
+export const CLASSIC_PROXY_LOSS = 5;
+
+/** `lossMax`: packets of each run of 500 that may be missing. Wrong and double ones never are forgiven. */
+export async function exchangeBothWays(one: LabNode, other: LabNode, lossMax = 0): Promise<void> {
+  await exchange(one, other, lossMax);
+  await exchange(other, one, lossMax);
 }
 
-async function exchange(from: LabNode, to: LabNode): Promise<void> {
+async function exchange(from: LabNode, to: LabNode, lossMax: number): Promise<void> {
   const subnet = await readSubnetFile(labFiles.subnetFile(to));
   assert.ok(subnet !== null);
   const way = { from: from.pod, to: to.pod, address: podAddress(subnet) };
   await runTcpCheck({ ...way, mebibytes: 16 });
   for (const size of [64, subnet.mtu - 28]) {
     let lost = PACKETS;
-    for (let attempt = 0; attempt < ATTEMPTS && lost > 0; attempt++) {
+    for (let attempt = 0; attempt < ATTEMPTS && lost > lossMax; attempt++) {
       const { sender, sink, ...result } = await runUdpLoad({ ...way, rate: 2_000, size, packets: PACKETS });
       const { corrupt, duplicates } = sink;
       assert.deepEqual({ sent: sender.sent, corrupt, duplicates }, { sent: PACKETS, corrupt: 0, duplicates: 0 });
       lost = result.lost;
     }
-    assert.equal(
-      lost,
-      0,
-      `${from.pod} to ${to.pod}: each of ${ATTEMPTS} runs of ${PACKETS} packets of ${size} bytes lost some`,
-    );
+    const what = `${from.pod} to ${to.pod}: each of ${ATTEMPTS} runs of ${PACKETS} packets of ${size} bytes`;
+    assert.ok(lost <= lossMax, `${what} lost more than ${lossMax}, the last one ${lost}`);
   }
 }
