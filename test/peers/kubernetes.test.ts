@@ -188,7 +188,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
         for (const node of [two, three]) {
           await becomeRipstop(plan, node, store, variables(node));
           await awaitReachability(runner, plan, subnets);
-          await exchangeBothWays(one, node, backend === "udp" ? CLASSIC_PROXY_LOSS : 0);
+          await exchangeBothWays(one, node);
         }
         const seconds = (performance.now() - began) / 1000;
         const { bytes } = await stream;

@@ -27,7 +27,7 @@ const BACKOFF = { initialMs: 200, maxMs: 5_000 };
 const PAGE_NODES = 500;
 /** A full list now and then, whatever the watch says; jittered so that nodes do not list together. */
 const RELIST_MS = 1_800_000;
-/** Even when the server cuts watches short, lists are no closer than this. */
+/** So many failures in a row, and what the watch would go on from is not trusted any more. */
 const RELIST_AFTER_FAILURES = 10;
 
 export class NodeReflector {
