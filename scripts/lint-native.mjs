@@ -27,7 +27,8 @@ function closure(path, seen = new Map()) {
 }
 
 function key(path, command) {
-  const hash = createHash("sha256").update(tool).update(command);
+  // Without the checkout's own path: what passed in one checkout passed in all.
+  const hash = createHash("sha256").update(tool).update(command.replaceAll(process.cwd(), "."));
   for (const [name, text] of closure(path)) hash.update(name).update(text);
   return hash.digest("hex");
 }
