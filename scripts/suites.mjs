@@ -1,7 +1,7 @@
 // Runs test suites and counts honestly: a runner that crashes, is killed or runs no test counts as a failure.
 // A suite is "native" (GoogleTest) or a folder of test/ with *.test.ts files; nothing has to be listed to be run.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
@@ -106,7 +106,7 @@ async function runNode(files, prefix, seconds, onLine) {
   return { ...counts, failure };
 }
 
-/** Each file in namespaces of its own, some at a time; then those that must be alone. */
+/** Each file in namespaces of its own, more at a time than there are CPUs as most of them wait; then those that must be alone. */
 async function runIsolated(suite) {
   const total = { passed: 0, failed: 0, skipped: 0, failure: "" };
   const runFile = async (file) => {
@@ -124,13 +124,14 @@ async function runIsolated(suite) {
     );
     for (const key of ["passed", "failed", "skipped"]) total[key] += result[key];
   };
-  const files = testFiles(suite);
+  // Large files first: what takes long must not be what everything else has to be waited for with.
+  const files = testFiles(suite).sort((a, b) => statSync(b).size - statSync(a).size);
   const alone = files.filter((file) => ALONE.test(readFileSync(file, "utf8")));
   const waiting = files.filter((file) => !alone.includes(file));
   const runner = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file);
   };
-  await Promise.all(Array.from({ length: Math.max(2, availableParallelism()) }, runner));
+  await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, runner));
   for (const file of alone) await runFile(file);
   return total;
 }
