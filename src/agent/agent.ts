@@ -208,7 +208,7 @@ export class Agent {
       return null;
     }
     const supervisor = await startDataplane(choice.mode, desired, this.#paths, this.#parts, undo, signal);
-    this.#board.dataplane(choice.mode, supervisor.state);
+    this.#board.dataplane(choice.mode, supervisor);
     return supervisor;
   }
 

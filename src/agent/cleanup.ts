@@ -62,6 +62,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
     ...fileSteps([
       paths.agentSocket,
       paths.dataplaneSocket,
+      pidPathOf(paths.agentSocket),
       pidPathOf(paths.dataplaneSocket),
       successor,
       pidPathOf(successor),

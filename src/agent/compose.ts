@@ -1,15 +1,18 @@
 // Builds the real parts of an agent, runs it, and takes everything down again in reverse: log, run directory and lock, addon,
 // netlink, store, health server. The only file that knows which classes stand behind the interfaces.
+import { rmSync, writeFileSync } from "node:fs";
 import type { Server, Socket } from "node:net";
 import { makeBackend } from "../backend/catalog.js";
 import type { AgentOptions } from "../config/options.js";
 import { serviceManager } from "../config/service-manager.js";
 import type { Binding } from "../dataplane/binding.js";
 import { loadNative } from "../dataplane/native.js";
+import { pidPathOf } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
 import { systemClock } from "../lib/clock.js";
+import { identifyProcess } from "../lib/process-identity.js";
 import { Teardown } from "../lib/teardown.js";
 import { createLogger, type Level, levelOfVerbosity, type RootLogger } from "../observe/logger.js";
 import { Agent } from "./agent.js";
@@ -108,6 +111,10 @@ function followLevelSignal(logger: RootLogger, down: Teardown): void {
 async function takeRunDirectory(paths: RunPaths, board: StatusBoard, down: Teardown): Promise<void> {
   const server = await lockSocket(paths.agentSocket, (socket) => tellStatus(socket, board));
   down.add(() => closeServer(server));
+  // By which `ripstop status` sees that we are stopped, and does not wait.
+  const pidFile = pidPathOf(paths.agentSocket);
+  writeFileSync(pidFile, JSON.stringify(identifyProcess(process.pid)), { mode: 0o600 });
+  down.add(() => rmSync(pidFile, { force: true }));
 }
 
 function tellStatus(socket: Socket, board: StatusBoard): void {

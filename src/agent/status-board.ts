@@ -3,15 +3,15 @@
 import { formatIpv4 } from "../addr/ipv4.js";
 import { formatIpv6 } from "../addr/ipv6.js";
 import { formatPrefix } from "../addr/prefix.js";
+import { sendInspection } from "../dataplane/inspection-wire.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { Lease } from "../lease/lease.js";
-import type { Latest } from "../lib/latest.js";
 import { systemClock } from "../lib/clock.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
 import type { Session, SessionWork } from "./session.js";
 import type { AgentOverview, AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
-import type { DataplaneState } from "./supervisor.js";
+import type { Supervisor } from "./supervisor.js";
 
 export interface StatusSources {
   readonly storeKind: string;
@@ -27,7 +27,7 @@ export class StatusBoard {
   #condition: Extract<Condition, "starting" | "stopping"> | "running" = "starting";
   #session: Session | null = null;
   #mode: AgentStatus["dataplane"]["mode"] = "auto";
-  #dataplane: Latest<DataplaneState> | null = null;
+  #dataplane: Pick<Supervisor, "state" | "heard"> | null = null;
   #earlier: SessionWork = NO_WORK;
   #own: () => Lease | null = () => null;
   #fromSnapshot = false;
@@ -62,9 +62,9 @@ export class StatusBoard {
     return { passes: passes + now.passes, passMs: passMs + now.passMs, overruns: overruns + now.overruns };
   }
 
-  dataplane(mode: AgentStatus["dataplane"]["mode"], state: Latest<DataplaneState> | null): void {
+  dataplane(mode: AgentStatus["dataplane"]["mode"], supervisor: Pick<Supervisor, "state" | "heard"> | null): void {
     this.#mode = mode;
-    this.#dataplane = state;
+    this.#dataplane = supervisor;
   }
 
   /** How to learn what lease this node holds now. */
@@ -139,12 +139,14 @@ export class StatusBoard {
   }
 
   #dataplaneStatus(): AgentStatus["dataplane"] {
-    const state = this.#dataplane?.current;
+    const state = this.#dataplane?.state.current;
     if (state === undefined) {
-      return { mode: this.#mode, phase: "off", reason: null, pid: null, version: null, restarts: 0 };
+      return { mode: this.#mode, phase: "off", reason: null, pid: null, version: null, restarts: 0, heard: null };
     }
     const { phase, reason, pid, version, restarts } = state;
-    return { mode: this.#mode, phase, reason, pid, version, restarts };
+    const last = this.#dataplane?.heard ?? null;
+    const heard = last === null ? null : { ageMs: last.ageMs, inspection: sendInspection(last.inspection) };
+    return { mode: this.#mode, phase, reason, pid, version, restarts, heard };
   }
 
   #networkStatus(): AgentStatus["network"] {

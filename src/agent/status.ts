@@ -49,6 +49,11 @@ export const agentStatusSchema = z.object({
     pid: z.int().nullable(),
     version: z.string().nullable(),
     restarts: z.int(),
+    /** Its last words to the agent, for who asks while it is slow; null: none, or none that an older agent would tell. */
+    heard: z
+      .object({ ageMs: z.number(), inspection: z.record(z.string(), z.unknown()) })
+      .nullable()
+      .default(null),
   }),
   /** The network configuration in the store, where it is not what this node works with. */
   config: z

@@ -3,7 +3,7 @@
 // again after a crash, kills it when it hangs. Level-triggered: one function compares wanted and actual; changes, hang-ups and a tick only say when. Never stops a healthy data plane when
 // the agent ends. While there is none, the kernel path carries everything.
 import type { DataplaneClient } from "../dataplane/client.js";
-import type { OpenOptions } from "../dataplane/binding.js";
+import type { Inspection, OpenOptions } from "../dataplane/binding.js";
 import { sameOpenOptions } from "../dataplane/options.js";
 import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
@@ -24,6 +24,12 @@ export interface DataplaneState {
   readonly version: string | null;
   readonly adopted: boolean;
   readonly restarts: number;
+}
+
+/** The data plane's last words, and how old they are. */
+export interface Heard {
+  readonly ageMs: number;
+  readonly inspection: Inspection;
 }
 
 export interface SupervisorOptions {
@@ -73,6 +79,7 @@ export class Supervisor {
   #silentSince: number | null = null;
   #runningSince = 0;
   #delayMs = 0;
+  #heard: { readonly atMs: number; readonly inspection: Inspection } | null = null;
   #hasRun = false;
   #wake: () => void = () => {};
 
@@ -86,6 +93,12 @@ export class Supervisor {
     this.#desired = desired;
     ripstopVersion(); // Which this process is, whatever is installed over it later.
     this.state.set({ phase: "starting", reason: null, pid: null, version: null, adopted: false, restarts: 0 });
+  }
+
+  /** Null when there is no data plane that has ever answered. */
+  get heard(): Heard | null {
+    if (this.#heard === null) return null;
+    return { ageMs: this.#clock.nowMs() - this.#heard.atMs, inspection: this.#heard.inspection };
   }
 
   /** Cheap: remembers the newest wish and wakes the loop. */
@@ -140,6 +153,7 @@ export class Supervisor {
     const client = this.#client;
     this.#client = null;
     this.#opened = null;
+    this.#heard = null;
     if (client !== null) await this.#pair.end(client);
   }
 
@@ -152,8 +166,9 @@ export class Supervisor {
         this.#opened = { options, incarnation };
       }
       const refused = table === null || table === this.#applied ? this.#refused : await this.#apply(client, table);
-      const { running } = await client.inspect();
-      if (!running) {
+      const inspection = await client.inspect();
+      this.#heard = { atMs: this.#clock.nowMs(), inspection };
+      if (!inspection.running) {
         await this.shutdown();
         throw new RipstopError("DATAPLANE_STOPPED", "the data plane's workers have stopped; it is started again");
       }
@@ -256,6 +271,7 @@ export class Supervisor {
       if (this.#client !== client) return;
       this.#client = null;
       this.#opened = null;
+      this.#heard = null;
       this.#wake();
     });
   }

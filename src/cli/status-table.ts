@@ -49,6 +49,8 @@ function dataplaneRows(dataplane: DataplaneStatus, agent: AgentStatus | null): A
   const who = dataplane.pid === null ? "" : `, pid ${dataplane.pid}`;
   const carries = dataplane.state === "running" ? "user space carries" : "the kernel path carries";
   const rows: Array<readonly [string, string]> = [["data plane", `${dataplane.state}${who}: ${carries}${mode}`]];
+  if (dataplane.heardMsAgo !== undefined)
+    rows.push(["", `slow to answer; this is what the agent heard ${seconds(dataplane.heardMsAgo)} ago`]);
   if (inspection !== null) {
     const { steering, heartbeatAgeMs, peers, tableVersion, framesFree, framesTotal } = inspection;
     rows.push([

@@ -1,12 +1,12 @@
 // One look at a data plane for `ripstop status`: what client.ts asks, without the schemas, whose library takes longer to load
 // than the answer takes to come. An answer of our own version has our own shape; any other goes through client.ts.
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { connect } from "node:net";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
-import type { Inspection, PathMtuReport, PortReport } from "./binding.js";
+import type { Inspection } from "./binding.js";
 import { type Counters, nameCounters } from "./counters.js";
 import { encodeMessage, MessageReader } from "./framing.js";
+import { readInspection, type SentInspection } from "./inspection-wire.js";
 import { PROTOCOL_VERSION } from "./protocol-version.js";
 import { checkSocketPath } from "./socket-path.js";
 
@@ -26,40 +26,50 @@ interface Answer {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
-/** Rejects with DATAPLANE_ABSENT when nobody listens, with DATAPLANE_SILENT when the signal fires first. */
-export async function glance(path: string, signal: AbortSignal): Promise<Glance> {
-  const socket = connect(checkSocketPath(path));
-  socket.on("error", () => {});
-  try {
-    await once(socket, "connect", { signal }).catch((cause: unknown) => {
-      throw signal.aborted
-        ? silent()
-        : new RipstopError("DATAPLANE_ABSENT", `no data plane answers at ${path}`, { cause });
-    });
-    // All at once: one way there and back, not three.
-    for (const [id, question] of QUESTIONS.entries())
-      socket.write(encodeMessage({ v: PROTOCOL_VERSION, id: id + 1, ...question }));
-    const [hello, inspection, counters] = await answers(socket, signal);
-    return read(path, hello, inspection, counters);
-  } finally {
-    socket.destroy();
-  }
+/** Rejects with DATAPLANE_ABSENT when nobody listens, with DATAPLANE_SILENT when the answers take longer than that. */
+export async function glance(path: string, patienceMs: number): Promise<Glance> {
+  const [hello, inspection, counters] = await answers(path, patienceMs);
+  return read(path, hello, inspection, counters);
 }
 
-async function answers(socket: Socket, signal: AbortSignal): Promise<readonly Answer[]> {
-  const got: Answer[] = [];
-  const reader = new MessageReader();
-  const abort = () => socket.destroy();
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    for await (const chunk of socket) {
-      for (const message of reader.push(chunk as Buffer)) got.push(message as Answer);
-      if (got.length >= QUESTIONS.length) return got;
-    }
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-  throw signal.aborted ? silent() : new RipstopError("DATAPLANE_GONE", "the data-plane process closed the connection");
+function answers(path: string, patienceMs: number): Promise<readonly Answer[]> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(checkSocketPath(path));
+    const reader = new MessageReader();
+    const got: Answer[] = [];
+    let connected = false;
+    const timer = setTimeout(() => end(silent()), patienceMs);
+    const end = (reason: RipstopError | null): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      if (reason === null) resolve(got);
+      else reject(reason);
+    };
+    socket.once("connect", () => {
+      connected = true;
+    });
+    socket.once("error", (cause) =>
+      end(
+        connected ? gone(cause) : new RipstopError("DATAPLANE_ABSENT", `no data plane answers at ${path}`, { cause }),
+      ),
+    );
+    socket.once("end", () => end(gone()));
+    socket.on("data", (chunk) => {
+      try {
+        for (const message of reader.push(chunk)) got.push(message as Answer);
+      } catch (error) {
+        return end(error as RipstopError);
+      }
+      if (got.length >= QUESTIONS.length) end(null);
+    });
+    // All at once: one way there and back, not three.
+    for (const [index, question] of QUESTIONS.entries())
+      socket.write(encodeMessage({ v: PROTOCOL_VERSION, id: index + 1, ...question }));
+  });
+}
+
+function gone(cause?: unknown): RipstopError {
+  return new RipstopError("DATAPLANE_GONE", "the data-plane process closed the connection", { cause });
 }
 
 async function read(path: string, hello?: Answer, inspection?: Answer, counters?: Answer): Promise<Glance> {
@@ -67,7 +77,7 @@ async function read(path: string, hello?: Answer, inspection?: Answer, counters?
   if (said?.version !== ripstopVersion()) return carefully(path);
   const own = { pid: Number(said.pid), version: said.version };
   if (!isOpen(inspection) || !isOpen(counters)) return { ...own, inspection: null, counters: null };
-  const seen = readInspection(inspection?.result);
+  const seen = readInspection(inspection?.result as SentInspection);
   return seen === null ? carefully(path) : { ...own, inspection: seen, counters: readCounters(counters?.result) };
 }
 
@@ -93,30 +103,6 @@ function isOpen(answer: Answer | undefined): boolean {
 function unlessClosed(error: unknown): null {
   if (error instanceof RipstopError && error.code === "NOT_OPEN") return null;
   throw error;
-}
-
-/** As JSON carries it: numbers that may exceed 2^53 as strings, infinity as null. One entry for every field there is. */
-const FIELDS: { readonly [Field in keyof Inspection]: (sent: never) => Inspection[Field] } = {
-  running: (sent: boolean) => sent,
-  tableVersion: (sent: string) => BigInt(sent),
-  peers: (sent: number) => sent,
-  ports: (sent: readonly PortReport[]) => sent.map((port) => ({ ...port, rxKernelDrops: BigInt(port.rxKernelDrops) })),
-  steering: (sent: string) => sent,
-  heartbeatAgeMs: (sent: number | null) => sent ?? Number.POSITIVE_INFINITY,
-  workers: (sent: number) => sent,
-  framesTotal: (sent: number) => sent,
-  framesFree: (sent: number) => sent,
-  pathMtu: (sent: PathMtuReport) => ({ ...sent, heard: BigInt(sent.heard), learned: BigInt(sent.learned) }),
-};
-
-/** Null when a field is missing: a process of our version, but of another build. */
-function readInspection(result: unknown): Inspection | null {
-  const sent = result as Readonly<Record<string, unknown>>;
-  const entries = Object.entries(FIELDS);
-  if (entries.some(([field]) => sent[field] === undefined)) return null;
-  return Object.fromEntries(
-    entries.map(([field, read]) => [field, read(sent[field] as never)]),
-  ) as unknown as Inspection;
 }
 
 function readCounters(result: unknown): Counters {

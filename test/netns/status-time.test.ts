@@ -2,49 +2,81 @@
 // Alone: it judges times.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { renameSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { LabNode } from "../../src/lab/plan.js";
-import { ripstop } from "../support/node-commands.js";
+import { RIPSTOP, ripstop } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 import { until } from "../support/until.js";
 
+const LIMIT_MS = 300;
+/** Beyond what Node alone takes to start on this machine at this moment, which belongs to nobody. */
+const OWN_LIMIT_MS = 150;
+const TIMES = 7;
+const ROUNDS = 4;
+
 const runDir = (node: LabNode) => `--run-dir=${node.directory}/run`;
 
-/** What Node takes to start on this machine at this moment belongs to nobody. */
-function cost(node: LabNode, args: readonly string[]): number {
-  const time = (body: () => void): number => {
-    const start = performance.now();
-    body();
-    return performance.now() - start;
-  };
-  const rounds = Array.from({ length: 5 }, () => {
-    const bare = time(() => void spawnSync("ip", ["netns", "exec", node.namespace, process.execPath, "-e", "0"]));
-    return time(() => void ripstop(node, ...args)) - bare;
-  });
-  return Math.min(...rounds);
+/** A node's environment: with this variable every start of Node reads a hundred certificates, which takes longer than the rest. */
+const { NODE_EXTRA_CA_CERTS: _, ...environment } = process.env;
+
+function time(node: LabNode, ...args: readonly string[]): number {
+  const start = performance.now();
+  spawnSync("ip", ["netns", "exec", node.namespace, process.execPath, ...args], { env: environment });
+  return performance.now() - start;
 }
 
-test("status answers within 300 ms when all is well, when the store is away, and when the data plane hangs", {
+const median = (times: readonly number[]): number =>
+  [...times].sort((a, b) => a - b)[times.length >> 1] ?? Number.POSITIVE_INFINITY;
+
+/** In the best of some rounds: what else runs here may spoil one, not all. */
+function judge(node: LabNode, what: string): void {
+  const rounds: Array<{ readonly whole: number; readonly own: number }> = [];
+  while (rounds.length < ROUNDS) {
+    const pairs = Array.from({ length: TIMES }, () => {
+      const bare = time(node, "-e", "0");
+      return { bare, whole: time(node, RIPSTOP, "status", runDir(node)) };
+    });
+    const whole = median(pairs.map((pair) => pair.whole));
+    const own = median(pairs.map((pair) => pair.whole - pair.bare));
+    if (whole < LIMIT_MS && own < OWN_LIMIT_MS) return;
+    rounds.push({ whole, own });
+  }
+  assert.fail(`${what}: median and median beyond bare Node, in ms: ${JSON.stringify(rounds)}`);
+}
+
+test("status answers within 300 ms when all is well, when the store is away, and when data plane or agent hang", {
   skip: rootNeeded,
 }, async () => {
   await withLab({ nodes: 2, dataplane: "userspace" }, async (plan) => {
     const [one] = plan.nodes as readonly [LabNode];
-    const args = ["status", runDir(one)];
-    // 300 ms, of which a start of Node takes 40 to 50 on a quiet machine.
-    const limit = 250;
-    assert.ok(cost(one, args) < limit, "well");
-    const { dataplane } = JSON.parse(ripstop(one, ...args, "-o", "json").stdout) as { dataplane: { pid: number } };
-    process.kill(dataplane.pid, "SIGSTOP");
-    try {
-      assert.match(ripstop(one, ...args).stdout, /data plane +silent/);
-      assert.ok(cost(one, args) < limit, "data plane hangs");
-    } finally {
-      process.kill(dataplane.pid, "SIGCONT");
-    }
+    const said = () => ripstop(one, "status", runDir(one)).stdout;
+    judge(one, "all is well");
+    const { agent, dataplane } = JSON.parse(ripstop(one, "status", runDir(one), "-o", "json").stdout) as Record<
+      "agent" | "dataplane",
+      { pid: number }
+    >;
+    const stopped = (pid: number, body: () => void): void => {
+      process.kill(pid, "SIGSTOP");
+      try {
+        // The signal is on its way when kill returns.
+        while (!/^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
+        body();
+      } finally {
+        process.kill(pid, "SIGCONT");
+      }
+    };
+    stopped(dataplane.pid, () => {
+      assert.match(said(), /data plane +silent/);
+      judge(one, "the data plane hangs");
+    });
+    stopped(agent.pid, () => {
+      assert.match(said(), /^node +down\n.*the agent at .* is stopped .*; the data plane goes on/);
+      judge(one, "the agent hangs");
+    });
     renameSync(join(plan.directory, "store"), join(plan.directory, "store.away"));
-    await until("the store is missed", () => /store is not connected/.test(ripstop(one, ...args).stdout));
-    assert.ok(cost(one, args) < limit, "store is away");
+    await until("the store is missed", () => /store is not connected/.test(said()));
+    judge(one, "the store is away");
   });
 });
