@@ -14,6 +14,7 @@ import type { AgentParts } from "./parts.js";
 import { PlaneWish } from "./plane-wish.js";
 import { Reconciler } from "./reconciler.js";
 import type { DesiredDataplane } from "./supervisor.js";
+import { TapKeeper } from "./tap-keeper.js";
 
 /** Looking at the host's interfaces: at once, then so many times what it costs later. */
 const LOOK_PACE_MS = 100;
@@ -42,6 +43,8 @@ interface Running {
   readonly reconciler: Reconciler;
   /** Null when the backend cannot be carried by a data plane. */
   readonly wish: PlaneWish | null;
+  /** Null when a data plane makes no TAPs. */
+  readonly taps: TapKeeper | null;
 }
 
 const NOTHING: SessionReport = { table: null, refused: [], failures: [], error: null };
@@ -113,7 +116,9 @@ export class Session {
         : new PlaneWish({ ...common, dataplane, host, choice: this.#given.choice }, this.desired);
     const applied = async (table: PeerTable, compared: boolean) => wish?.follow(table, compared);
     const reconciler = new Reconciler({ ...common, applied }, leases);
-    this.#running = { overlay, reconciler, wish };
+    const taps =
+      dataplane?.encapsulation === "vxlan" ? new TapKeeper({ vni: dataplane.vni, host, clock, logger }) : null;
+    this.#running = { overlay, reconciler, wish, taps };
     await reconciler.start();
     return overlay;
   }
@@ -129,7 +134,12 @@ export class Session {
     if (running === null) return null;
     const over = new AbortController();
     const both = AbortSignal.any([signal, over.signal]);
-    const loops = [running.reconciler.run(both), running.wish?.run(both), this.#watchKernel(running, both)];
+    const loops = [
+      running.reconciler.run(both),
+      running.wish?.run(both),
+      running.taps?.run(both),
+      this.#watchKernel(running, both),
+    ];
     try {
       return await this.#watchInterfaces(both);
     } finally {
@@ -158,11 +168,12 @@ export class Session {
     return { passes, passMs, overruns: this.#overruns };
   }
 
-  #hear({ overlay, reconciler, wish }: Running, event: HostEvent): void {
+  #hear({ overlay, reconciler, wish, taps }: Running, event: HostEvent): void {
     if (event.kind === "overrun") this.#overruns++;
     if (this.#concernsInterfaces(event)) this.#interfaces.kick();
     if (concernsOverlay(event, overlay, this.external.name)) reconciler.distrust();
     wish?.hear(event);
+    taps?.hear(event);
   }
 
   /** Pods come and go with links of their own, which cannot become the external interface unless a name was asked for. */

@@ -166,6 +166,8 @@ export interface Host {
   /** A route that drops everything for `prefix` that no longer prefix claims; our own is removed when not wanted. */
   reconcileBlackhole(prefix: Prefix, wanted: boolean): Promise<readonly HostChange[]>;
   deleteLink(name: string): Promise<void>;
+  /** Sets those up that are there and down; answers with their names. */
+  raiseLinks(names: readonly string[]): Promise<readonly string[]>;
   /** Next hops towards underlay addresses, in their order, resolving neighbors if needed; null when unreachable. */
   resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]>;
   /** What others changed, as it comes, several at a time. */

@@ -168,6 +168,22 @@ export class NetlinkHost implements Host {
     });
   }
 
+  async raiseLinks(names: readonly string[]): Promise<readonly string[]> {
+    const raised: string[] = [];
+    for (const name of names) {
+      const link = await this.#netlink.link(name);
+      if (link === null || link.up) continue;
+      const [outcome] = await this.#netlink.apply([{ verb: "change", object: "link", index: link.index, up: true }]);
+      if (outcome === undefined || outcome.ok) {
+        raised.push(name);
+      } else if (!GONE.has(outcome.code)) {
+        const { errno, message, code } = outcome;
+        throw new RipstopError("LINK_FAILED", `cannot set ${name} up: ${message} (${code})`, { op: "link up", errno });
+      }
+    }
+    return raised;
+  }
+
   resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]> {
     return resolveNextHops(this.#netlink, addresses, this.#clock);
   }

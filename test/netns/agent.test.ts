@@ -74,10 +74,7 @@ test("a killed data plane is back, with its table, and the agent says so", { ski
     await until("the data plane runs", () => running(host.status()));
     const first = host.dataplane;
     assert.ok(first !== null && signalProcess(first, "SIGKILL"));
-    await until(
-      "another one runs",
-      () => host.dataplane !== null && host.dataplane.pid !== first.pid && running(host.status()),
-    );
+    await until("another one runs", () => (host.dataplane?.pid ?? first.pid) !== first.pid && running(host.status()));
     assert.equal(host.status().condition, "ok");
   });
 });
@@ -155,6 +152,24 @@ test("--ip-blackhole-route keeps a route behind the bridge's own, and the next a
   });
 });
 
+test("a TAP that somebody sets down is up again within a second", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=userspace"]);
+    const { dataplane } = host;
+    for (const tap of ["rso.1", "rsu.1"]) {
+      const up = () => /[<,]UP[,>]/.test(host.ip(`-o link show ${tap}`));
+      assert.ok(up());
+      host.ip(`link set ${tap} down`);
+      const begin = performance.now();
+      await until(`${tap} is up again`, up);
+      const tookMs = performance.now() - begin;
+      assert.ok(tookMs < 1_000, `${tap}: ${tookMs} ms`);
+    }
+    assert.deepEqual(host.dataplane, dataplane, "nobody else had to take over");
+    assert.equal(host.status().condition, "ok");
+  });
+});
+
 test("--never-masquerade exempts the networks it names, and refuses what is none", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     const refused = host.runAgent(["--never-masquerade=192.168.7.0"]);
@@ -185,7 +200,7 @@ for (const [how, foreign] of [
       const { dataplane } = host;
       await host.stopAgents("SIGKILL");
       if (how === "killed" && dataplane !== null) signalProcess(dataplane, "SIGKILL");
-      assert.match(filters(), /pref 158 bpf .*handle 0x1 ripstop/);
+      assert.match(filters(), /pref 158 bpf .*handle 0x3 ripstop/);
       assert.match(host.cleanup("--dry-run").stdout, /would remove tc filter on eth0 ingress\n/);
       assert.equal(host.cleanup().stderr, "");
       assert.deepEqual([host.dump(), filters()], before);
