@@ -51,9 +51,11 @@ int rs_overlay_ingress(struct __sk_buff* skb) {
   /* Sent by our own VTEP: handed back by the worker, so out again and past rs_overlay_egress. */
   const __u16 *source = (const void*)eth->h_source, *ours = (const void*)state->vtep_mac;
   const int punted = source[0] == ours[0] && source[1] == ours[1] && source[2] == ours[2];
-  const __u32 device =
-      skb->protocol == bpf_htons(ETH_P_IPV6) ? state->vxlan_v6_ifindex : state->vxlan_ifindex;
-  return bpf_redirect(device, punted ? 0 : BPF_F_INGRESS);
+  /* Volatile: both are read and one is chosen. Choosing an address instead is for holders of
+   * CAP_PERFMON. */
+  const volatile __u32 *device = &state->vxlan_ifindex, *device_v6 = &state->vxlan_v6_ifindex;
+  const __u32 v4 = *device, v6 = *device_v6;
+  return bpf_redirect(skb->protocol == bpf_htons(ETH_P_IPV6) ? v6 : v4, punted ? 0 : BPF_F_INGRESS);
 }
 
 SEC("tc")
@@ -92,10 +94,10 @@ int rs_packet_filter(struct __sk_buff* skb) {
   __u8* head = room + 2;
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
     if (bpf_skb_load_bytes(skb, 0, head, V4) != 0) return 0;
-    return rs_ours(state, head, head + V4) ? (int)skb->len : 0;
+    return rs_ours(state, head, 0) ? (int)skb->len : 0;
   }
   if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 0, head, V6) != 0) return 0;
-  return rs_ours(state, head, head + V6) ? (int)skb->len : 0;
+  return rs_ours(state, head, 0) ? (int)skb->len : 0;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -11,7 +11,7 @@ namespace engine {
 namespace {
 
 constexpr int kSleepMs =
-    10;  // A fifth of the 50 ms after which the BPF programs call a worker dead.
+    10;  // A third of the 30 ms after which the BPF programs call a worker dead.
 constexpr int kNapMs = 1;
 // A round with so many frames has hardly emptied the ports.
 constexpr uint32_t kManyFrames = 32;

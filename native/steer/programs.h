@@ -1,29 +1,20 @@
-/* The loaded BPF objects behind a C face: the generated light skeleton is not C++-clean. Control
- * thread only. */
-#ifndef RIPSTOP_STEER_PROGRAMS_H
-#define RIPSTOP_STEER_PROGRAMS_H
+// Loads the BPF programs and their maps with the bpf() system call alone. CAP_BPF and CAP_NET_ADMIN
+// are enough: programs and loader do without what the kernel reserves for CAP_PERFMON
+// (docs/decisions/0076). Control thread only.
+#pragma once
 
-#ifdef __cplusplus
-extern "C" {
-#endif
+#include "base/result.h"
+#include "base/unique_fd.h"
 
-/* Descriptors, owned by the caller after rs_programs_load(). */
-struct rs_programs {
-  int overlay_egress;
-  int overlay_ingress;
-  int underlay_ingress;
-  int nic_ingress;
-  int xdp_redirect;
-  int packet_filter;
-  int state_map;
-  int xsks_map;
+namespace steer {
+
+struct Programs {
+  base::UniqueFd overlay_egress, overlay_ingress, underlay_ingress, nic_ingress;
+  base::UniqueFd packet_filter;
+  base::UniqueFd xdp_redirect;
+  base::UniqueFd state_map, xsks_map;
 };
 
-/* 0, or a negative errno from the bpf() system call. */
-int rs_programs_load(struct rs_programs* programs);
+base::Result<Programs> LoadPrograms();
 
-#ifdef __cplusplus
-}
-#endif
-
-#endif
+}  // namespace steer

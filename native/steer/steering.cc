@@ -17,7 +17,10 @@ namespace {
 // enum bpf_attach_type, Linux 6.6; absent from Debian 12's headers.
 constexpr uint32_t kTcxIngress = 46;
 constexpr uint32_t kTcxEgress = 47;
-constexpr uint64_t kStaleNs = 50'000'000;
+// Three sleeps of an idle worker (engine/rest.h). A worker that is merely kept waiting is passed
+// by, which costs nothing but the kernel's path for that packet; a dead one costs what comes until
+// then (docs/decisions/0077).
+constexpr uint64_t kStaleNs = 30'000'000;
 
 uint64_t PageRounded(uint64_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
@@ -38,25 +41,12 @@ const char* Name(Hook hook) {
 }  // namespace
 
 base::Result<std::unique_ptr<Steering>> Steering::Load() {
-  rs_programs programs{};
-  if (const int error = rs_programs_load(&programs); error < 0) {
-    errno = -error;
-    return base::SystemError(
-        "BPF_LOAD_FAILED", "bpf(BPF_PROG_LOAD)",
-        error == -EPERM ? "CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN) are needed"
-                        : "the kernel refused the steering programs; Linux >= 5.15 is needed");
-  }
+  auto programs = LoadPrograms();
+  if (!programs.ok()) return programs.error();
   std::unique_ptr<Steering> steering(new Steering());
-  steering->overlay_egress_.Reset(programs.overlay_egress);
-  steering->overlay_ingress_.Reset(programs.overlay_ingress);
-  steering->underlay_ingress_.Reset(programs.underlay_ingress);
-  steering->nic_ingress_.Reset(programs.nic_ingress);
-  steering->xdp_redirect_.Reset(programs.xdp_redirect);
-  steering->packet_filter_.Reset(programs.packet_filter);
-  steering->state_map_.Reset(programs.state_map);
-  steering->xsks_map_.Reset(programs.xsks_map);
+  steering->programs_ = std::move(programs).value();
   void* mapped = mmap(nullptr, PageRounded(sizeof(rs_steer_state)), PROT_READ | PROT_WRITE,
-                      MAP_SHARED, steering->state_map_.get(), 0);
+                      MAP_SHARED, steering->programs_.state_map.get(), 0);
   if (mapped == MAP_FAILED) {
     return base::SystemError("BPF_MAP_FAILED", "mmap(steer_state)",
                              "the kernel must allow mapping a BPF array (Linux >= 5.5)");
@@ -86,13 +76,13 @@ void Steering::Follow(const fwd::Snapshot& table) {
 int Steering::ProgramOf(Hook hook) const {
   switch (hook) {
     case Hook::kOverlayEgress:
-      return overlay_egress_.get();
+      return programs_.overlay_egress.get();
     case Hook::kOverlayTap:
-      return overlay_ingress_.get();
+      return programs_.overlay_ingress.get();
     case Hook::kUnderlayTap:
-      return underlay_ingress_.get();
+      return programs_.underlay_ingress.get();
     case Hook::kNic:
-      return nic_ingress_.get();
+      return programs_.nic_ingress.get();
   }
   return -1;
 }
@@ -117,7 +107,8 @@ base::Status Steering::Attach(Hook hook, uint32_t ifindex, const Attachment& how
     // EINVAL: a kernel that does not know the attach type.
   }
   const auto direction = egress ? TcFilter::Direction::kEgress : TcFilter::Direction::kIngress;
-  auto filter = TcFilter::Attach(ProgramOf(hook), ifindex, direction, how.second_turn ? 2 : 1);
+  auto filter = TcFilter::Attach(ProgramOf(hook), ifindex, direction,
+                                 TcFilter::Handle(state_->vni, how.second_turn));
   if (!filter.ok()) return filter.error();
   filters_.push_back(std::move(filter).value());
   return base::Ok();

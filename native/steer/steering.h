@@ -12,6 +12,7 @@
 #include "base/unique_fd.h"
 #include "bpf/steer_state.h"
 #include "fwd/snapshot.h"
+#include "steer/programs.h"
 #include "steer/tc_filter.h"
 
 namespace steer {
@@ -48,18 +49,16 @@ class Steering {
   void Detach();
 
   // For SO_ATTACH_BPF: lets through what rs_nic_ingress takes out.
-  int packet_filter() const { return packet_filter_.get(); }
-  int xdp_program() const { return xdp_redirect_.get(); }
-  int xsks_map() const { return xsks_map_.get(); }
+  int packet_filter() const { return programs_.packet_filter.get(); }
+  int xdp_program() const { return programs_.xdp_redirect.get(); }
+  int xsks_map() const { return programs_.xsks_map.get(); }
 
  private:
   Steering() = default;
   int ProgramOf(Hook hook) const;
 
-  base::UniqueFd overlay_egress_, overlay_ingress_, underlay_ingress_, nic_ingress_, xdp_redirect_;
-  base::UniqueFd packet_filter_;
-  base::UniqueFd state_map_, xsks_map_;
-  rs_steer_state* state_ = nullptr;  // Mapped from state_map_.
+  Programs programs_;
+  rs_steer_state* state_ = nullptr;  // Mapped from the map steer_state.
   std::vector<base::UniqueFd> links_;
   std::vector<std::unique_ptr<TcFilter>> filters_;
 };

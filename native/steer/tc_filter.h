@@ -16,8 +16,14 @@ class TcFilter {
  public:
   enum class Direction { kIngress, kEgress };
 
+  // Overlays share a NIC and its filters; each has two handles of its own, for its data plane and
+  // for a successor beside it. `ripstop cleanup` works them out again (src/host/own-filters.ts).
+  static constexpr uint32_t Handle(uint32_t vni, bool second_turn) {
+    return 2 * vni + (second_turn ? 2 : 1);
+  }
+
   // Adds the clsact qdisc if there is none and puts the program at our own priority, replacing what
-  // a dead data plane may have left under this handle: 1, or 2 beside a living one.
+  // a dead data plane may have left under this handle.
   static base::Result<std::unique_ptr<TcFilter>> Attach(int program_fd, uint32_t ifindex,
                                                         Direction direction, uint32_t handle);
   // Removes the filter, unless the process is confined by now: then the agent does. The qdisc

@@ -50,13 +50,14 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
   }
   const { netlink } = options;
   const successor = successorPathOf(paths.dataplaneSocket);
-  const objects = await findOwnObjects(netlink, await ownDevices(options.stateDir));
+  const devices = await ownDevices(options.stateDir);
+  const objects = await findOwnObjects(netlink, devices);
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
     // What an agent leaves that died in the middle of an upgrade.
     ...(await dataplaneStep(successor, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
-    ...(await steeringSteps(objects)),
+    ...(await steeringSteps(objects, [...devices.keys()].flatMap(vniOf))),
     ...packetFilterStep(options.stateDir),
     ...(await subnetFileStep(options)),
     ...fileSteps([
@@ -97,13 +98,18 @@ async function dataplaneStep(socketPath: string, clock: Clock): Promise<CleanupS
 }
 
 /** Filters of a killed data plane; those of a device that goes, go with it. */
-async function steeringSteps(objects: readonly OwnObject[]): Promise<CleanupStep[]> {
+async function steeringSteps(objects: readonly OwnObject[], vnis: readonly number[]): Promise<CleanupStep[]> {
   const going = new Set(objects.map(({ description }) => description));
-  const filters = (await findOwnFilters()).filter(({ device }) => !going.has(`device ${device}`));
+  const filters = (await findOwnFilters(vnis)).filter(({ device }) => !going.has(`device ${device}`));
   return filters.map((filter) => ({
     description: `tc filter on ${filter.device} ${filter.side}`,
     run: () => removeOwnFilter(filter),
   }));
+}
+
+function vniOf(device: string): readonly number[] {
+  const vni = /^flannel\.(\d+)$/.exec(device)?.[1];
+  return vni === undefined ? [] : [Number(vni)];
 }
 
 /** The tunnel devices that this state directory vouches for. */

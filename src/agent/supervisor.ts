@@ -282,7 +282,7 @@ export class Supervisor {
     this.#update({ pid: dataplanePid, restarts });
   }
 
-  /** The kernel path has taken over 50 ms after the workers stopped; this only ends a process that will not come back. */
+  /** The kernel path has taken over 30 ms after the workers stopped; this only ends a process that will not come back. */
   #killIfHung(): void {
     const now = this.#clock.nowMs();
     this.#silentSince ??= now;

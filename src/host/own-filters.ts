@@ -1,15 +1,18 @@
 // Finds and removes the tc filters that a data plane without tcx links (Linux < 6.6) leaves when it is killed: priority 158,
-// handle 1 or 2, named ripstop (native/steer/tc_filter.cc). For `ripstop cleanup`, through `tc`. Never touches another filter, nor a
-// clsact qdisc in which one is left.
+// named ripstop, with one of the two handles of an overlay (native/steer/tc_filter.h). For `ripstop cleanup`, through `tc`. Never
+// touches another filter, that of another overlay included, nor a clsact qdisc in which one is left.
 import { z } from "zod";
 import { RipstopError } from "../lib/errors.js";
 import { type CommandRunner, runCommand } from "./command.js";
 
 const PRIORITY = 158;
-/** Two data planes take turns with them. */
-const HANDLES: readonly unknown[] = ["0x1", "0x2"];
 const NAME = "ripstop";
 const SIDES = ["ingress", "egress"] as const;
+
+/** Two data planes of an overlay take turns with them. */
+function handlesOf(vni: number): readonly string[] {
+  return [1, 2].map((turn) => `0x${(2 * vni + turn).toString(16)}`);
+}
 
 export interface OwnFilter {
   readonly device: string;
@@ -26,8 +29,12 @@ const FILTERS = z.array(
   }),
 );
 
-/** Without `tc` there is nothing to be found: the answer is empty. */
-export async function findOwnFilters(run: CommandRunner = runCommand): Promise<readonly OwnFilter[]> {
+/** Those of the overlays with these VNIs. Without `tc` there is nothing to be found: the answer is empty. */
+export async function findOwnFilters(
+  vnis: readonly number[],
+  run: CommandRunner = runCommand,
+): Promise<readonly OwnFilter[]> {
+  const handles = new Set(vnis.flatMap(handlesOf));
   let devices: readonly string[];
   try {
     devices = await clsactDevices(run);
@@ -38,8 +45,10 @@ export async function findOwnFilters(run: CommandRunner = runCommand): Promise<r
   const found: OwnFilter[] = [];
   for (const device of devices) {
     for (const side of SIDES) {
-      for (const { options } of (await filtersAt(run, device, side)).filter(isOwn))
-        found.push({ device, side, handle: String(options?.handle) });
+      for (const { options } of (await filtersAt(run, device, side)).filter(isRipstops)) {
+        const handle = String(options?.handle);
+        if (handles.has(handle)) found.push({ device, side, handle });
+      }
     }
   }
   return found;
@@ -51,8 +60,9 @@ export async function removeOwnFilter(
   run: CommandRunner = runCommand,
 ): Promise<readonly string[]> {
   // A data plane that ended in order since has removed the filter itself; the qdisc it never removes.
-  const isIt = (own: OwnFilter) => own.device === device && own.side === side && own.handle === handle;
-  const still = (await findOwnFilters(run)).some(isIt);
+  const isIt = (filter: Filter) => isRipstops(filter) && filter.options?.handle === handle;
+  const there = (await clsactDevices(run)).includes(device);
+  const still = there && (await filtersAt(run, device, side)).some(isIt);
   const which = ["protocol", "all", "pref", String(PRIORITY), "handle", handle, "bpf"];
   const removed = still ? await run(["tc", "filter", "delete", "dev", device, side, ...which]) : null;
   if (removed !== null && removed.code !== 0) return [`tc filter on ${device} ${side}: ${removed.stderr.trim()}`];
@@ -63,6 +73,8 @@ export async function removeOwnFilter(
   return qdisc.code === 0 ? [] : [`clsact on ${device}: ${qdisc.stderr.trim()}`];
 }
 
+type Filter = z.infer<typeof FILTERS>[number];
+
 async function clsactDevices(run: CommandRunner): Promise<readonly string[]> {
   const qdiscs = QDISCS.parse(await ask(run, ["qdisc", "show"]));
   return qdiscs.filter(({ kind }) => kind === "clsact").map(({ dev }) => dev);
@@ -72,8 +84,8 @@ async function filtersAt(run: CommandRunner, device: string, side: string) {
   return FILTERS.parse(await ask(run, ["filter", "show", "dev", device, side]));
 }
 
-function isOwn({ kind, pref, options }: z.infer<typeof FILTERS>[number]): boolean {
-  return kind === "bpf" && pref === PRIORITY && HANDLES.includes(options?.handle) && options?.bpf_name === NAME;
+function isRipstops({ kind, pref, options }: Filter): boolean {
+  return kind === "bpf" && pref === PRIORITY && options?.bpf_name === NAME;
 }
 
 async function ask(run: CommandRunner, words: readonly string[]): Promise<unknown> {

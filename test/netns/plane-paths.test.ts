@@ -92,7 +92,7 @@ async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane
   assertAllDelivered(counted, "our node");
   const oursDevice = countedSince(oursBefore, await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE));
   const kernelDevice = countedSince(kernelBefore, await deviceCounters(runner, kernel.namespace, KERNEL_PEER_DEVICE));
-  // A machine that stalls for 50 ms makes the kernel take over for a moment: its packets are ours to expect, and counted.
+  // A machine that stalls for 30 ms makes the kernel take over for a moment: its packets are ours to expect, and counted.
   const kernelShare = lane === "encap" ? oursDevice.txPackets : oursDevice.rxPackets;
   assert.equal(Number(counted[lane].txPackets) + kernelShare, UDP_PACKETS);
   assert.ok(counted[lane].txPackets > UDP_PACKETS / 2, `the kernel carried ${kernelShare} of ${UDP_PACKETS}`);
@@ -175,7 +175,7 @@ async function kernelCarried(plan: LabPlan): Promise<number> {
 
 /**
  * Traffic of every kind; then what one node sent the other has received. That can be said only of a run in which the kernel
- * neither dropped (TCP finds a path's limit by overrunning it) nor took over (a machine stalled for 50 ms); so it is tried
+ * neither dropped (TCP finds a path's limit by overrunning it) nor took over (a machine stalled for 30 ms); so it is tried
  * again, and a machine that disturbs every run is reported.
  */
 async function conservedUnlessDisturbed(
