@@ -55,7 +55,11 @@ base::Result<std::unique_ptr<RequestSocket>> RequestSocket::Open(
     const std::string& namespace_path) {
   auto fd = OpenSocket(namespace_path, true);
   if (!fd.ok()) return fd.error();
-  return std::unique_ptr<RequestSocket>(new RequestSocket(std::move(fd).value()));
+  return Over(std::move(fd).value());
+}
+
+std::unique_ptr<RequestSocket> RequestSocket::Over(base::UniqueFd fd) {
+  return std::unique_ptr<RequestSocket>(new RequestSocket(std::move(fd)));
 }
 
 base::Status RequestSocket::Send(std::span<const uint8_t> bytes) {

@@ -28,6 +28,8 @@ struct Outcome {
 class RequestSocket {
  public:
   static base::Result<std::unique_ptr<RequestSocket>> Open(const std::string& namespace_path);
+  // Over a socket that keeps the borders of messages and has rtnetlink at its other end.
+  static std::unique_ptr<RequestSocket> Over(base::UniqueFd fd);
 
   // One outcome per message, in order. Fails as a whole only if the socket itself does.
   base::Result<std::vector<Outcome>> Apply(MessageBatch& batch);
