@@ -1,11 +1,10 @@
 // The agent: takes a lease, programs the kernel, keeps a data plane, and goes on doing so until it is told to stop. Starts its
 // parts in order and stops them in reverse. A start that fails undoes what it did; the end of an agent that ran undoes
 // nothing: device, routes, lease and data plane stay, so that its restart costs no packet.
-import { chooseDataPlane, type DataPlaneChoice, parseNetworkConfig } from "../config/network-config.js";
+import { chooseDataPlane, parseNetworkConfig } from "../config/network-config.js";
 import { type AgentOptions, redactOptions } from "../config/options.js";
 import { settleClaims } from "../lease/claims.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
-import { RipstopError } from "../lib/errors.js";
 import { Teardown } from "../lib/teardown.js";
 import { Trigger } from "../lib/trigger.js";
 import { ripstopVersion } from "../lib/version.js";
@@ -15,19 +14,18 @@ import { SubnetManager } from "../subnet/manager.js";
 import { readSubnetEnv } from "../subnet/subnet-env.js";
 import { keepBlackhole } from "./blackhole-loop.js";
 import { ConfigFollower } from "./config-follower.js";
-import { retireDataplane, startDataplane } from "./dataplane-start.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import { followNodeAddresses, NodeStandings, withNodeAddresses } from "./node-assignment.js";
 import { tellRuntime, tellSubnet } from "./node-files.js";
 import { claimOverlay } from "./overlay-claim.js";
 import type { AgentParts } from "./parts.js";
+import { PlaneKeeper, requireCarriable } from "./plane-keeper.js";
 import { requireCapabilities, USERSPACE_CAPABILITIES } from "./privileges.js";
 import type { RunPaths } from "./run-dir.js";
 import { Session, type SessionOptions } from "./session.js";
 import type { StatusBoard } from "./status-board.js";
 import { untilStoreAnswers } from "./store-wait.js";
-import type { Supervisor } from "./supervisor.js";
 
 /** How long a start waits for the store before it goes on with what this node remembers. */
 const STORE_PATIENCE_MS = 3_000;
@@ -44,16 +42,15 @@ interface Started {
   readonly subnets: SubnetManager;
   readonly session: Session;
   readonly lease: Lease;
-  readonly supervisor: Supervisor | null;
 }
 
 export class Agent {
   readonly #options: AgentOptions;
   readonly #parts: AgentParts;
-  readonly #paths: RunPaths;
   readonly #board: StatusBoard;
   readonly #snapshotPath: string;
   readonly #standings: NodeStandings;
+  readonly #plane: PlaneKeeper;
   readonly #unwritten: Trigger;
   #peers: ReadonlyMap<string, Lease> = new Map();
   /** Records that make no peer, for status. */
@@ -62,10 +59,10 @@ export class Agent {
   constructor(options: AgentOptions, parts: AgentParts, paths: RunPaths, board: StatusBoard) {
     this.#options = options;
     this.#parts = parts;
-    this.#paths = paths;
     this.#board = board;
     this.#snapshotPath = snapshotPath(options.stateDir);
     this.#standings = new NodeStandings(parts);
+    this.#plane = new PlaneKeeper({ paths, parts, board });
     this.#unwritten = new Trigger(parts.clock);
   }
 
@@ -110,16 +107,17 @@ export class Agent {
     undo.add(() => void claim?.close());
     const given: SessionOptions = { options, network, choice, parts };
     const session = await Session.make(given);
+    requireCarriable(choice.mode, session.backend);
     await this.#undoDevices(undo);
     const subnets = await this.#subnetManager(given);
     this.#board.lease(() => subnets.own);
     const lease = await this.#lease(session, subnets, remembered, undo, signal);
     this.#board.session(session);
     await session.start(lease, this.#peers);
-    const supervisor = await this.#dataplane(session, choice, undo, signal);
+    await this.#plane.start(choice.mode, session, undo, signal);
     await tellSubnet(given, session, lease);
     const config = new ConfigFollower(given, networkText, (status) => this.#board.config(status));
-    return { given, config, subnets, session, lease, supervisor };
+    return { given, config, subnets, session, lease };
   }
 
   /** The network configuration from the store, or the remembered one when the store does not answer in time. */
@@ -194,27 +192,9 @@ export class Agent {
     });
   }
 
-  async #dataplane(session: Session, choice: DataPlaneChoice, undo: Teardown, signal: AbortSignal) {
-    const desired = session.desired.current;
-    if (choice.mode === "userspace" && desired === undefined) {
-      throw new RipstopError(
-        "DATAPLANE_UNSUITABLE",
-        `the ${session.backend.type} backend as it is configured is not carried in user space; use --dataplane=auto, or vxlan without GBP`,
-      );
-    }
-    if (choice.mode === "kernel" || desired === undefined) {
-      this.#board.dataplane(choice.mode, null);
-      await retireDataplane(this.#paths.dataplaneSocket, this.#parts.logger);
-      return null;
-    }
-    const supervisor = await startDataplane(choice.mode, desired, this.#paths, this.#parts, undo, signal);
-    this.#board.dataplane(choice.mode, supervisor);
-    return supervisor;
-  }
-
   /** Everything that goes on at the same time, session after session. */
   async #serve(started: Started, signal: AbortSignal): Promise<void> {
-    const { config, subnets, supervisor } = started;
+    const { config, subnets } = started;
     let { session } = started;
     let over = new AbortController();
     let news: string | null = null;
@@ -226,7 +206,6 @@ export class Agent {
       this.#keepFilterRules(started, signal),
       keepBlackhole(this.#parts, this.#options, started.lease, signal),
       subnets.run(signal),
-      supervisor?.run(signal),
       this.#followPeers(() => session, started, signal),
       this.#keepSnapshot(started, signal),
       config.run(() => session.external, reconfigure, signal),
@@ -235,7 +214,7 @@ export class Agent {
     while (!signal.aborted) {
       over = new AbortController();
       const ended = AbortSignal.any([signal, over.signal]);
-      const wishes = this.#followDesired(session, supervisor, ended);
+      const wishes = this.#plane.follow(session, ended, signal);
       const why = news ?? (await session.run(ended)) ?? news;
       over.abort();
       await wishes;
@@ -243,7 +222,7 @@ export class Agent {
       if (why !== null && !signal.aborted) session = await this.#nextSession(started, session, why, signal);
     }
     this.#board.stopping();
-    await Promise.all(background);
+    await Promise.all([...background, this.#plane.ended()]);
   }
 
   async #followAddresses(
@@ -302,10 +281,6 @@ export class Agent {
     }
   }
 
-  async #followDesired(session: Session, supervisor: Supervisor | null, signal: AbortSignal): Promise<void> {
-    for await (const desired of session.desired.follow(signal)) supervisor?.want(desired);
-  }
-
   /** The external interface or the configuration is another: what we publish and the device follow. Waits until that works. */
   async #nextSession(started: Started, last: Session, why: string, signal: AbortSignal): Promise<Session> {
     const { clock, logger } = this.#parts;
@@ -317,6 +292,7 @@ export class Agent {
         const next = await Session.make(given);
         const own = started.subnets.own ?? started.lease;
         const attrs = await next.leaseAttrs(own.attrs);
+        await this.#plane.makeWay(next.backend);
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
         next.update(this.#peers, this.#quarantined);

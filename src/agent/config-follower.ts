@@ -5,6 +5,7 @@ import type { ExternalInterface } from "../backend/backend.js";
 import { liveChange } from "../config/live-change.js";
 import type { AgentOptions } from "../config/options.js";
 import { type NetworkConfig, parseNetworkConfig } from "../config/network-config.js";
+import { requireCarriable } from "./plane-keeper.js";
 import type { SessionOptions } from "./session.js";
 import type { ConfigStatus } from "./status.js";
 
@@ -94,7 +95,8 @@ export class ConfigFollower {
   #check(network: NetworkConfig, external: ExternalInterface): void {
     const { parts, options } = this.#given;
     const log = { info: () => {}, warn: () => {} };
-    parts.makeBackend({ network, external, host: parts.host, stateDir: options.stateDir, log });
+    const context = { network, external, host: parts.host, stateDir: options.stateDir, log };
+    requireCarriable(this.#given.choice.mode, parts.makeBackend(context));
   }
 }
 

@@ -57,6 +57,7 @@ const TICK_MS = 1_000;
 /** A process that lived this long, and so many times as long as it was waited for, did not crash at once. */
 const STABLE_MS = 1_000;
 const STABLE_SHARE = 10;
+const NEVER = new AbortController().signal;
 
 export class Supervisor {
   readonly state = new Latest<DataplaneState>();
@@ -120,8 +121,9 @@ export class Supervisor {
     }
   }
 
-  /** Keeps converging until the signal; never rejects. Leaves the data plane running. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Keeps converging; never rejects. With `leave` the data plane goes on, with `retire` it is ended. */
+  async run(leave: AbortSignal, retire: AbortSignal = NEVER): Promise<void> {
+    const signal = AbortSignal.any([leave, retire]);
     while (!signal.aborted) {
       const wanted = this.#desired;
       const changed = () => this.#desired !== wanted;
@@ -137,6 +139,7 @@ export class Supervisor {
         await this.#pause(wait, signal, changed);
       }
     }
+    if (retire.aborted && !leave.aborted) return this.shutdown();
     this.#client?.disconnect();
   }
 
@@ -148,7 +151,7 @@ export class Supervisor {
     return this.#delayMs;
   }
 
-  /** Ends the process, for a start that failed and for cleanup. */
+  /** Ends the process. */
   async shutdown(): Promise<void> {
     const client = this.#client;
     this.#client = null;

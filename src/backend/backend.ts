@@ -28,6 +28,8 @@ export interface BackendContext {
 
 export interface Backend {
   readonly type: string;
+  /** False: as it is configured only the kernel carries it. */
+  readonly carriable: boolean;
   /** What the lease will say of this node. `previous` is our own earlier record, whose VTEP MAC is kept. Changes nothing. */
   leaseAttrs(previous: LeaseAttrs | null): Promise<LeaseAttrs>;
   /** Makes the overlay device for our lease; rejects when the kernel refuses. */

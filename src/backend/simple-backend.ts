@@ -5,6 +5,7 @@ import { RoutedOverlay, type Wiring } from "./routed-overlay.js";
 
 export class SimpleBackend implements Backend {
   readonly type: string;
+  readonly carriable: boolean;
   readonly #context: BackendContext;
   readonly #leaseType: string;
   readonly #wiring: Wiring;
@@ -15,6 +16,7 @@ export class SimpleBackend implements Backend {
     this.#leaseType = leaseType;
     this.#context = context;
     this.#wiring = wiring;
+    this.carriable = wiring.dataplane !== null;
   }
 
   async leaseAttrs(_previous: LeaseAttrs | null): Promise<LeaseAttrs> {

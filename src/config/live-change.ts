@@ -1,12 +1,12 @@
 // What of a new network configuration a running agent can take over, and what waits for its restart. Live is what a backend
-// corrects on the device it has, and what the data plane takes when it is opened again. Pure.
+// corrects, and what the data plane takes when it is opened again. Pure.
 import type { JsonObject } from "./case-folded.js";
 import { chooseDataPlane, type DataPlaneChoice, type NetworkConfig } from "./network-config.js";
 
-/** Keys of Backend that a backend follows without its device being made anew. */
+/** Keys of Backend that a backend follows while it runs. GBP alone makes its device anew: the kernel changes it on none. */
 const LIVE_KEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ["ipip", ["directrouting"]],
-  ["vxlan", ["mtu", "directrouting", "learning"]],
+  ["vxlan", ["mtu", "directrouting", "gbp", "learning"]],
   ["wireguard", ["mtu"]],
 ]);
 const NETWORK_FIELDS = [

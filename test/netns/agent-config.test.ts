@@ -63,6 +63,11 @@ test("MTU, Learning, DirectRouting and data-plane options are followed by the de
     const after = { index: host.ip("-o link show flannel.1").split(":")[0], leases: await host.leases() };
     assert.deepEqual(after, before, "the device and the leases are the same");
     assert.notDeepEqual(host.dataplane, dataplane, "other options are another process, which took over");
+
+    configure(host, { GBP: true });
+    const refused = /refused, the one before stays: the vxlan backend .* is not carried in user space/;
+    await until("marks cannot be carried", () => host.status().reasons.some((text) => refused.test(text)));
+    assert.doesNotMatch(host.ip("-d link show flannel.1"), / gbp /);
   });
 });
 

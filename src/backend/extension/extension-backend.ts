@@ -50,6 +50,7 @@ class Commands {
 
 class ExtensionBackend implements Backend {
   readonly type = TYPE;
+  readonly carriable = false;
   readonly #context: BackendContext;
   readonly #options: ExtensionOptions;
   readonly #commands: Commands;

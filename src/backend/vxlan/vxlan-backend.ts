@@ -36,6 +36,7 @@ export function makeVxlanBackend(context: BackendContext): Backend {
 
 class VxlanBackend implements Backend {
   readonly type = "vxlan";
+  readonly carriable: boolean;
   readonly #context: BackendContext;
   readonly #options: VxlanOptions;
   readonly #planes: readonly Plane[];
@@ -45,6 +46,7 @@ class VxlanBackend implements Backend {
     this.#context = context;
     this.#options = options;
     this.#planes = planes;
+    this.carriable = !options.gbp;
   }
 
   async leaseAttrs(previous: LeaseAttrs | null): Promise<LeaseAttrs> {

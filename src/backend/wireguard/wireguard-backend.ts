@@ -51,6 +51,7 @@ interface Parts {
 
 class WireguardBackend implements Backend {
   readonly type = TYPE;
+  readonly carriable = false;
   readonly #parts: Parts;
   #key: WireguardKey | null = null;
 

@@ -21,7 +21,7 @@ test("each field is live or waits for a restart, by what its backend can do", ()
     [{ Backend: { Type: "vxlan", mtu: 1400 } }, { Backend: { Type: "vxlan", MTU: 1400 } }, [], []],
     [vxlan, { Backend: { Type: "vxlan", DirectRouting: true } }, ["Backend.DirectRouting"], []],
     [vxlan, { Backend: { Type: "vxlan", Learning: true } }, ["Backend.Learning"], []],
-    [vxlan, { Backend: { Type: "vxlan", GBP: true } }, [], ["Backend.GBP"]],
+    [vxlan, { Backend: { Type: "vxlan", GBP: true } }, ["Backend.GBP"], []],
     [vxlan, { Backend: { Type: "vxlan", VNI: 7, MTU: 1400 } }, ["Backend.MTU"], ["Backend.VNI"]],
     [vxlan, { Backend: { Type: "vxlan", DataPlane: { Workers: 2 } } }, ["Backend.DataPlane"], []],
     [vxlan, { Backend: { Type: "vxlan", DataPlane: { Mode: "kernel" } } }, [], ["Backend.DataPlane.Mode"]],
