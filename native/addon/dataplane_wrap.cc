@@ -86,6 +86,45 @@ void DataplaneWrap::ReadCounters(const Napi::CallbackInfo& info) {
   plane_->ReadCounters({info[0].As<Napi::BigUint64Array>().Data(), length});
 }
 
+namespace {
+
+Napi::Object QueueObject(Napi::Env env, const port::QueueState& queue) {
+  Napi::Object item = Napi::Object::New(env);
+  item.Set("device", queue.device);
+  item.Set("id", queue.id);
+  item.Set("mode", queue.mode);
+  item.Set("ringSize", queue.ring_size);
+  item.Set("rxWaiting", queue.rx_waiting);
+  item.Set("rxFree", queue.rx_free);
+  item.Set("txWaiting", queue.tx_waiting);
+  return item;
+}
+
+Napi::Object WorkerObject(Napi::Env env, const plane::WorkerInspection& worker) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("heartbeatAgeMs", worker.heartbeat_age_ms);
+  object.Set("framesTotal", worker.frames_total);
+  object.Set("framesFree", worker.frames_free);
+  Napi::Array ports = Napi::Array::New(env, worker.ports.size());
+  for (uint32_t i = 0; i < worker.ports.size(); ++i) {
+    const plane::WorkerPort& port = worker.ports[i];
+    Napi::Object item = Napi::Object::New(env);
+    item.Set("side", port.side);
+    item.Set("kind", port.kind);
+    item.Set("rxKernelDrops", Napi::BigInt::New(env, port.statistics.rx_kernel_drops));
+    item.Set("txPending", static_cast<double>(port.statistics.tx_pending));
+    Napi::Array queues = Napi::Array::New(env, port.queues.size());
+    for (uint32_t queue = 0; queue < port.queues.size(); ++queue)
+      queues.Set(queue, QueueObject(env, port.queues[queue]));
+    item.Set("queues", queues);
+    ports.Set(i, item);
+  }
+  object.Set("ports", ports);
+  return object;
+}
+
+}  // namespace
+
 Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const plane::Inspection seen = plane_->Inspect();
@@ -110,6 +149,10 @@ Napi::Value DataplaneWrap::Inspect(const Napi::CallbackInfo& info) {
   object.Set("workers", seen.workers);
   object.Set("framesTotal", static_cast<double>(seen.frames_total));
   object.Set("framesFree", static_cast<double>(seen.frames_free));
+  Napi::Array workers = Napi::Array::New(env, seen.per_worker.size());
+  for (uint32_t i = 0; i < seen.per_worker.size(); ++i)
+    workers.Set(i, WorkerObject(env, seen.per_worker[i]));
+  object.Set("perWorker", workers);
   Napi::Object path_mtu = Napi::Object::New(env);
   path_mtu.Set("listener", seen.path_mtu_listener);
   path_mtu.Set("heard", Napi::BigInt::New(env, seen.path_mtu.heard));

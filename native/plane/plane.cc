@@ -66,6 +66,10 @@ PortInspection InspectPorts(const char* side, const std::vector<std::unique_ptr<
   return seen;
 }
 
+WorkerPort InspectPort(const char* side, const port::Port& port) {
+  return {side, port.kind(), port.statistics(), port.queues()};
+}
+
 // A drain gives up after this long: then something goes on feeding us that steering does not rule.
 constexpr uint32_t kDrainMs = 100;
 // Longer than a program that saw us alive takes to hand its packet over, and than a worker to wake.
@@ -232,15 +236,23 @@ Inspection Plane::Inspect() const {
   seen.workers = options_.workers;
   seen.ports.push_back(InspectPorts("overlay", ports_.overlay, ports_.overlay_reason));
   seen.ports.push_back(InspectPorts("underlay", ports_.underlay, ports_.underlay_reason));
-  uint64_t oldest = UINT64_MAX;
-  for (const auto& worker : workers_) {
-    oldest = std::min(oldest, worker->heartbeat_ns());
-    seen.frames_total += worker->frames_total();
-    seen.frames_free += worker->frames_free();
+  // A beat may be ahead of the clock that is read here.
+  const uint64_t now = base::MonotonicNs();
+  const auto age_ms = [now](uint64_t beat) {
+    return static_cast<double>(now > beat ? now - beat : 0) / 1e6;
+  };
+  for (size_t i = 0; i < workers_.size(); ++i) {
+    const engine::Worker& worker = *workers_[i];
+    seen.per_worker.push_back({age_ms(worker.heartbeat_ns()),
+                               worker.frames_total(),
+                               worker.frames_free(),
+                               {InspectPort("overlay", *ports_.overlay[i]),
+                                InspectPort("underlay", *ports_.underlay[i])}});
+    const WorkerInspection& one = seen.per_worker.back();
+    seen.heartbeat_age_ms = std::max(seen.heartbeat_age_ms, one.heartbeat_age_ms);
+    seen.frames_total += one.frames_total;
+    seen.frames_free += one.frames_free;
   }
-  // Beats may be ahead of the clock that is read here.
-  const uint64_t now = std::max(base::MonotonicNs(), oldest);
-  seen.heartbeat_age_ms = static_cast<double>(now - oldest) / 1e6;
   if (path_mtus_ != nullptr) seen.path_mtu = path_mtus_->seen();
   return seen;
 }

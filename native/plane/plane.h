@@ -34,6 +34,21 @@ struct PortInspection {
   uint64_t rx_kernel_drops;
 };
 
+// One port of one worker; what the worker's lanes count stands in its counters.
+struct WorkerPort {
+  const char* side;
+  std::string kind;
+  port::Statistics statistics;
+  std::vector<port::QueueState> queues;
+};
+
+struct WorkerInspection {
+  double heartbeat_age_ms;
+  uint32_t frames_total;
+  uint32_t frames_free;
+  std::vector<WorkerPort> ports;
+};
+
 struct Inspection {
   bool running;
   uint64_t table_version;
@@ -44,6 +59,7 @@ struct Inspection {
   uint32_t workers;
   uint64_t frames_total;
   uint64_t frames_free;
+  std::vector<WorkerInspection> per_worker;
   std::string path_mtu_listener;  // "on", or why not.
   engine::PathMtuListener::Seen path_mtu;
 };

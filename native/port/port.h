@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "pkt/batch.h"
 #include "pkt/counters.h"
@@ -31,6 +32,17 @@ struct Capabilities {
 struct Statistics {
   uint64_t rx_kernel_drops = 0;  // Frames the kernel dropped before we could read them (ring full).
   uint64_t tx_pending = 0;       // Frames handed to the kernel and not completed.
+};
+
+// The rings that a port shares with the kernel for one queue of a device, at this moment.
+struct QueueState {
+  std::string device;
+  uint32_t id = 0;
+  const char* mode = "";    // As in the port's description.
+  uint32_t ring_size = 0;   // Of each ring.
+  uint32_t rx_waiting = 0;  // Frames received and not yet read.
+  uint32_t rx_free = 0;     // Frames that the kernel can still receive into.
+  uint32_t tx_waiting = 0;  // Frames that the kernel has not taken yet.
 };
 
 // Which of the ports on one device this is, when several workers share it: each has a port of its
@@ -69,6 +81,8 @@ class Port {
   virtual int wait_fd() const = 0;
 
   virtual Statistics statistics() const { return {}; }
+  // Empty for a port that shares no rings. Allocates; read by inspect(), from any thread.
+  virtual std::vector<QueueState> queues() const { return {}; }
 };
 
 }  // namespace port

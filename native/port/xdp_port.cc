@@ -343,4 +343,19 @@ Statistics XdpPort::statistics() const {
   return statistics;
 }
 
+std::vector<QueueState> XdpPort::queues() const {
+  std::vector<QueueState> states;
+  for (const Queue& queue : queues_) {
+    const xdp::XskSocket& socket = *queue.socket;
+    states.push_back({.device = device_.name,
+                      .id = socket.queue_id(),
+                      .mode = Words(mode_),
+                      .ring_size = ring_size_,
+                      .rx_waiting = socket.rx().filled(),
+                      .rx_free = socket.fill().filled(),
+                      .tx_waiting = socket.tx().filled()});
+  }
+  return states;
+}
+
 }  // namespace port

@@ -57,6 +57,7 @@ class XdpPort final : public Port {
   pkt::FramePool* transmit_pool() override { return &umem_->pool(); }
   int wait_fd() const override;
   Statistics statistics() const override;
+  std::vector<QueueState> queues() const override;
 
   pkt::FramePool& pool() { return umem_->pool(); }
   const std::shared_ptr<xdp::Umem>& umem() const { return umem_; }

@@ -28,6 +28,13 @@ inline void StoreRelease(uint32_t* index, uint32_t value) {
   std::atomic_ref<uint32_t>(*index).store(value, std::memory_order_release);
 }
 
+// Entries that one side has written and the other not taken. Any thread: both indices are shared.
+template <typename Entry>
+uint32_t Filled(const RingMemory<Entry>& memory) {
+  const uint32_t consumed = LoadAcquire(memory.consumer);
+  return LoadAcquire(memory.producer) - consumed;
+}
+
 template <typename Entry>
 class ProducerRing {
  public:
@@ -55,6 +62,7 @@ class ProducerRing {
             XDP_RING_NEED_WAKEUP) != 0;
   }
   uint32_t size() const { return memory_.size; }
+  uint32_t filled() const { return Filled(memory_); }  // Any thread.
 
  private:
   RingMemory<Entry> memory_;
@@ -80,6 +88,7 @@ class ConsumerRing {
   // The caller has checked Ready. The slot is the kernel's again after Release.
   const Entry& Pop() { return memory_.entries[consumed_++ & (memory_.size - 1)]; }
   void Release() { StoreRelease(memory_.consumer, consumed_); }
+  uint32_t filled() const { return Filled(memory_); }  // Any thread.
 
  private:
   RingMemory<Entry> memory_;

@@ -37,6 +37,9 @@ class XskSocket {
   RxRing& rx() { return rx_; }
   TxRing& tx() { return tx_; }
   CompletionRing& completion() { return completion_; }
+  const FillRing& fill() const { return fill_; }
+  const RxRing& rx() const { return rx_; }
+  const TxRing& tx() const { return tx_; }
 
   void KickTx();  // Lets the kernel transmit what stands in the tx ring; in copy mode it does so
                   // inside the call.

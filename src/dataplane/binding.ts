@@ -46,6 +46,41 @@ export interface PortReport {
   readonly rxKernelDrops: bigint;
 }
 
+/** The rings that a port shares with the kernel for one queue of a device, in frames. */
+export interface QueueReport {
+  readonly device: string;
+  readonly id: number;
+  /** As in the port's description. */
+  readonly mode: string;
+  /** Of each ring. */
+  readonly ringSize: number;
+  /** Received and not yet read. */
+  readonly rxWaiting: number;
+  /** What the kernel can still receive into. */
+  readonly rxFree: number;
+  /** What the kernel has not taken yet. */
+  readonly txWaiting: number;
+}
+
+export interface WorkerPortReport {
+  readonly side: PortReport["side"];
+  readonly kind: PortKind;
+  /** Of workers that share a device whose drops the kernel does not tell apart, the first has them all. */
+  readonly rxKernelDrops: bigint;
+  /** Frames handed to the kernel and not completed. */
+  readonly txPending: number;
+  /** Empty for ports without rings. */
+  readonly queues: readonly QueueReport[];
+}
+
+/** Of one worker alone. */
+export interface WorkerReport {
+  readonly heartbeatAgeMs: number;
+  readonly framesTotal: number;
+  readonly framesFree: number;
+  readonly ports: readonly WorkerPortReport[];
+}
+
 export interface Inspection {
   readonly running: boolean;
   readonly tableVersion: bigint;
@@ -58,6 +93,8 @@ export interface Inspection {
   readonly workers: number;
   readonly framesTotal: number;
   readonly framesFree: number;
+  /** Empty from a data plane of a version that does not tell its workers apart. */
+  readonly perWorker: readonly WorkerReport[];
   readonly pathMtu: PathMtuReport;
 }
 

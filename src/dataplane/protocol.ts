@@ -130,6 +130,30 @@ const portReportSchema = z.object({
   reason: z.string(),
   rxKernelDrops: unsigned,
 });
+const workerReportSchema = z.object({
+  heartbeatAgeMs: z.number(),
+  framesTotal: z.int(),
+  framesFree: z.int(),
+  ports: z.array(
+    z.object({
+      side: z.enum(["overlay", "underlay"]),
+      kind: z.enum(PORT_KINDS),
+      rxKernelDrops: unsigned,
+      txPending: z.int(),
+      queues: z.array(
+        z.object({
+          device: z.string(),
+          id: z.int(),
+          mode: z.string(),
+          ringSize: z.int(),
+          rxWaiting: z.int(),
+          rxFree: z.int(),
+          txWaiting: z.int(),
+        }),
+      ),
+    }),
+  ),
+});
 export const inspectionSchema = z.object({
   running: z.boolean(),
   tableVersion: unsigned,
@@ -144,6 +168,7 @@ export const inspectionSchema = z.object({
   workers: z.int().default(1),
   framesTotal: z.int(),
   framesFree: z.int(),
+  perWorker: z.array(workerReportSchema).default([]),
   pathMtu: z
     .object({ listener: z.string(), heard: unsigned, learned: unsigned, pathsLowered: z.int() })
     // A data plane that an older version started.

@@ -64,6 +64,7 @@ export class FakeNative implements NativeDataplane {
       workers: this.options.workers,
       framesTotal: 64,
       framesFree: 64,
+      perWorker: [],
       pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 },
     };
   }
