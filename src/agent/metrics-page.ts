@@ -1,8 +1,10 @@
 // /metrics: what the agent knows of itself and what the data plane answers at this moment. Names are public; docs/metrics.md is
 // made from METRICS, and a test compares. Costs the same with 5,000 peers as with five: there is no series per peer.
 import { monitorEventLoopDelay, type IntervalHistogram } from "node:perf_hooks";
+import type { Inspection, QueueReport } from "../dataplane/binding.js";
 import { type Counters, LANE_NAMES, type LaneCounters } from "../dataplane/counters.js";
-import { type Labels, MetricsText } from "../observe/metrics-text.js";
+import type { HistogramReading } from "../lib/histogram.js";
+import { type Labels, type MetricKind, MetricsText } from "../observe/metrics-text.js";
 import type { DataplaneStatus } from "./node-status.js";
 import type { SessionWork } from "./session.js";
 import type { AgentOverview } from "./status.js";
@@ -15,8 +17,7 @@ export const METRICS = {
   peers: ["gauge", "Peers in the newest table."],
   leases_refused: ["gauge", "Leases of other nodes that cannot be used."],
   kernel_failures: ["gauge", "Kernel objects that could not be made in the last pass."],
-  reconcile_passes_total: ["counter", "Passes over the kernel's objects that ended."],
-  reconcile_duration_seconds_total: ["counter", "Time that these passes took together."],
+  reconcile_duration_seconds: ["histogram", "What passes over the kernel's objects took."],
   netlink_overruns_total: [
     "counter",
     "How often the kernel had more events than could be heard; everything is compared then.",
@@ -24,6 +25,10 @@ export const METRICS = {
   lease_expiry_seconds: ["gauge", "Until this node's lease runs out; absent where leases do not."],
   datastore_up: ["gauge", "1 while the store answers."],
   datastore_last_sync_seconds: ["gauge", "Since the last complete list of leases."],
+  watch_resyncs_total: [
+    "counter",
+    "Complete lists after the first: a watch broke, or it was time; absent where there is no watch.",
+  ],
   dataplane_wanted: ["gauge", "1 where packets are to be carried in user space."],
   dataplane_up: ["gauge", "1 while the user-space data plane carries packets; the kernel path carries otherwise."],
   dataplane_restarts_total: ["counter", "Data-plane processes started after one had run, by this agent."],
@@ -31,22 +36,27 @@ export const METRICS = {
   dataplane_table_peers: ["gauge", "Peers in the table that the data plane works with."],
   dataplane_frames_free: ["gauge", "Frames of the workers' pools that are not in use."],
   dataplane_frames: ["gauge", "All frames of the workers' pools."],
-  dataplane_rx_packets_total: ["counter", "Wire packets received, by direction."],
-  dataplane_rx_bytes_total: ["counter", "Bytes received, by direction."],
-  dataplane_rx_batches_total: ["counter", "Bursts received, by direction; packets per burst is batch fill."],
-  dataplane_tx_packets_total: ["counter", "Wire packets sent, by direction."],
-  dataplane_tx_bytes_total: ["counter", "Bytes sent, by direction."],
+  dataplane_rx_packets_total: ["counter", "Wire packets received, by direction and queue."],
+  dataplane_rx_bytes_total: ["counter", "Bytes received, by direction and queue."],
+  dataplane_rx_batches_total: ["counter", "Bursts received, by direction and queue; packets per burst is batch fill."],
+  dataplane_tx_packets_total: ["counter", "Wire packets sent, by direction and queue."],
+  dataplane_tx_bytes_total: ["counter", "Bytes sent, by direction and queue."],
   dataplane_punts_total: ["counter", "Wire packets handed to the kernel's own path."],
   dataplane_replies_total: ["counter", "Wire packets answered with ICMP instead of being forwarded."],
   dataplane_drops_total: ["counter", "Wire packets dropped, by direction and reason (docs/drop-reasons.md)."],
   dataplane_port_info: ["gauge", "Always 1; which port was chosen on which side."],
   dataplane_port_kernel_drops_total: ["counter", "Frames the kernel dropped before a port could read them."],
+  xsk_mode: ["gauge", "Always 1; in which mode each queue of an AF_XDP port runs. Absent for other ports."],
+  xsk_ring_frames: [
+    "gauge",
+    "Frames in a ring of such a queue: received and unread, free to receive into, to be sent.",
+  ],
   log_lines_suppressed_total: ["counter", "Log lines left out because there were too many."],
   eventloop_lag_seconds: ["gauge", "How late the agent's event loop runs, since the last scrape."],
   process_cpu_seconds_total: ["counter", "CPU time of the agent."],
   process_resident_memory_bytes: ["gauge", "Memory of the agent."],
   process_start_time_seconds: ["gauge", "When the agent started, in seconds since 1970."],
-} as const satisfies Readonly<Record<string, readonly ["counter" | "gauge", string]>>;
+} as const satisfies Readonly<Record<string, readonly [MetricKind, string]>>;
 export type MetricName = keyof typeof METRICS;
 
 /** Event-loop delay is sampled this often; the cost of a sample is a timer. */
@@ -77,9 +87,10 @@ export class MetricsPage {
 
   async body(): Promise<string> {
     const text = new MetricsText();
-    const write = (name: MetricName, samples: Iterable<readonly [number | bigint | null, Labels?]>): void => {
+    const write: Writer = (name, samples) => {
       const [kind, help] = METRICS[name];
-      text.family(`ripstop_${name}`, kind, help, samples);
+      if ("bounds" in samples) text.histogram(`ripstop_${name}`, help, samples);
+      else text.family(`ripstop_${name}`, kind, help, samples);
     };
     const dataplane = await this.#sources.dataplane();
     this.#agent(write);
@@ -98,13 +109,13 @@ export class MetricsPage {
     write("peers", [[overview.peerCount]]);
     write("leases_refused", [[overview.refused.length]]);
     write("kernel_failures", [[overview.kernelFailures.length]]);
-    const { passes, passMs, overruns } = this.#sources.work();
-    write("reconcile_passes_total", [[passes]]);
-    write("reconcile_duration_seconds_total", [[passMs / 1000]]);
+    const { passes, overruns } = this.#sources.work();
+    if (passes !== null) write("reconcile_duration_seconds", passes);
     write("netlink_overruns_total", [[overruns]]);
     write("lease_expiry_seconds", [[this.#sources.leaseExpiry()]]);
     write("datastore_up", [[store.connected ? 1 : 0, { kind: store.kind }]]);
     write("datastore_last_sync_seconds", [[store.lastSyncAgeMs === null ? null : store.lastSyncAgeMs / 1000]]);
+    write("watch_resyncs_total", [[store.resyncs ?? null]]);
     write("dataplane_wanted", [[dataplane.phase === "off" ? 0 : 1]]);
     write("dataplane_restarts_total", [[dataplane.restarts]]);
     write("log_lines_suppressed_total", [[this.#sources.suppressedLogLines()]]);
@@ -124,9 +135,10 @@ export class MetricsPage {
   }
 }
 
-type Writer = (name: MetricName, samples: Iterable<readonly [number | bigint | null, Labels?]>) => void;
+type Sample = readonly [number | bigint | null, Labels?];
+type Writer = (name: MetricName, samples: Iterable<Sample> | HistogramReading) => void;
 
-function writeDataplane(write: Writer, { state, inspection, counters }: DataplaneStatus): void {
+function writeDataplane(write: Writer, { state, inspection, counters, workerCounters }: DataplaneStatus): void {
   write("dataplane_up", [[state === "running" && inspection?.running === true ? 1 : 0]]);
   if (inspection !== null) {
     write("dataplane_heartbeat_age_seconds", [[inspection.heartbeatAgeMs / 1000]]);
@@ -143,20 +155,46 @@ function writeDataplane(write: Writer, { state, inspection, counters }: Dataplan
       ports.map(({ side, kind, rxKernelDrops }) => [rxKernelDrops, { side, kind }] as const),
     );
   }
-  if (counters !== null) writeCounters(write, counters);
+  if (inspection !== null) writeRings(write, inspection);
+  if (counters !== null) writeCounters(write, counters, workerCounters ?? []);
 }
 
-function writeCounters(write: Writer, counters: Counters): void {
+function writeRings(write: Writer, { perWorker }: Inspection): void {
+  const queues = perWorker.flatMap(({ ports }) => ports.flatMap((port) => port.queues));
+  const labels = ({ device, id }: QueueReport) => ({ iface: device, queue: `${id}` });
+  write(
+    "xsk_mode",
+    queues.map((queue): Sample => [1, { ...labels(queue), mode: queue.mode }]),
+  );
+  write(
+    "xsk_ring_frames",
+    queues.flatMap((queue): Sample[] => [
+      [queue.rxWaiting, { ...labels(queue), ring: "rx" }],
+      [queue.rxFree, { ...labels(queue), ring: "fill" }],
+      [queue.txWaiting, { ...labels(queue), ring: "tx" }],
+    ]),
+  );
+}
+
+/** `queue` is the worker: each has one queue of every port, or its share of a device's. */
+function writeCounters(write: Writer, counters: Counters, workers: readonly Counters[]): void {
+  const perQueue = (name: MetricName, read: (lane: LaneCounters) => bigint): void =>
+    write(
+      name,
+      workers.flatMap((worker, queue) =>
+        LANE_NAMES.map((direction): Sample => [read(worker[direction]), { direction, queue: `${queue}` }]),
+      ),
+    );
   const perLane = (name: MetricName, read: (lane: LaneCounters) => bigint): void =>
     write(
       name,
       LANE_NAMES.map((direction) => [read(counters[direction]), { direction }] as const),
     );
-  perLane("dataplane_rx_packets_total", ({ rxPackets }) => rxPackets);
-  perLane("dataplane_rx_bytes_total", ({ rxBytes }) => rxBytes);
-  perLane("dataplane_rx_batches_total", ({ rxBatches }) => rxBatches);
-  perLane("dataplane_tx_packets_total", ({ txPackets }) => txPackets);
-  perLane("dataplane_tx_bytes_total", ({ txBytes }) => txBytes);
+  perQueue("dataplane_rx_packets_total", ({ rxPackets }) => rxPackets);
+  perQueue("dataplane_rx_bytes_total", ({ rxBytes }) => rxBytes);
+  perQueue("dataplane_rx_batches_total", ({ rxBatches }) => rxBatches);
+  perQueue("dataplane_tx_packets_total", ({ txPackets }) => txPackets);
+  perQueue("dataplane_tx_bytes_total", ({ txBytes }) => txBytes);
   perLane("dataplane_punts_total", ({ punts }) => punts);
   perLane("dataplane_replies_total", ({ replies }) => replies);
   write(

@@ -23,6 +23,8 @@ export interface DataplaneStatus {
   readonly version: string | null;
   readonly inspection: Inspection | null;
   readonly counters: Counters | null;
+  /** Of each worker alone, in their order. */
+  readonly workerCounters: readonly Counters[] | null;
   /** Present when it was slow to answer: how old the agent's knowledge is, which stands here instead. */
   readonly heardMsAgo?: number;
 }
@@ -35,7 +37,8 @@ export interface NodeStatus {
   readonly dataplane: DataplaneStatus;
 }
 
-const NOTHING = { pid: null, version: null, inspection: null, counters: null };
+const NO_COUNTERS = { counters: null, workerCounters: null };
+const NOTHING = { pid: null, version: null, inspection: null, ...NO_COUNTERS };
 
 /** `dataplaneMs`: how long to wait for the data plane's own words; those that the agent has heard lately do after that. */
 export async function readNodeStatus(paths: RunPaths, dataplaneMs = PATIENCE_MS): Promise<NodeStatus> {
@@ -59,7 +62,7 @@ function heard({ dataplane: { phase, pid, version, heard: last } }: AgentStatus)
   const inspection = readInspection(last.inspection);
   return inspection === null
     ? null
-    : { state: "running", pid, version, inspection, counters: null, heardMsAgo: Math.round(last.ageMs) };
+    : { state: "running", pid, version, inspection, ...NO_COUNTERS, heardMsAgo: Math.round(last.ageMs) };
 }
 
 /** A string says why there is no status. */

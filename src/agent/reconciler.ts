@@ -6,6 +6,7 @@ import type { PeerTable } from "../dataplane/peer-table.js";
 import type { HostFailure, ReconcileReport } from "../host/host.js";
 import type { Lease } from "../lease/lease.js";
 import type { Clock } from "../lib/clock.js";
+import { Histogram } from "../lib/histogram.js";
 import { Trigger } from "../lib/trigger.js";
 import type { Logger } from "../observe/logger.js";
 
@@ -19,6 +20,9 @@ const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
 const PERIOD_COSTS = 500;
 const RETRY_MS = 1_000;
+
+/** Bounds of the histogram: a pass for one changed peer takes a millisecond, a comparison of 5,000 half a second. */
+export const PASS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** What the last passes found, for status. */
 export interface ReconcilerReport {
@@ -39,9 +43,8 @@ export interface ReconcilerOptions {
 
 export class Reconciler {
   report: ReconcilerReport = { table: null, refused: [], failures: [], error: null };
-  /** Passes that ended, and the milliseconds they took together. */
-  passes = 0;
-  passMs = 0;
+  /** What the passes that ended took, in seconds. */
+  readonly durations = new Histogram(PASS_SECONDS);
   readonly #given: ReconcilerOptions;
   readonly #trigger: Trigger;
   #leases: ReadonlyMap<string, Lease>;
@@ -118,8 +121,7 @@ export class Reconciler {
     this.report = { table, refused, failures, error: null };
     this.#passed = leases;
     if (compare) this.#schedule(clock.nowMs(), clock.nowMs() - startMs);
-    this.passes++;
-    this.passMs += clock.nowMs() - startMs;
+    this.durations.observe((clock.nowMs() - startMs) / 1000);
     await applied(table, compare);
   }
 

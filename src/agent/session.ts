@@ -8,6 +8,7 @@ import type { PeerTable } from "../dataplane/peer-table.js";
 import { type ExternalInterface, listHost, selectExternalInterface } from "../host/external-interface.js";
 import type { HostEvent, HostFailure } from "../host/host.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
+import type { HistogramReading } from "../lib/histogram.js";
 import { Latest } from "../lib/latest.js";
 import { Trigger } from "../lib/trigger.js";
 import type { AgentParts } from "./parts.js";
@@ -50,9 +51,8 @@ interface Running {
 const NOTHING: SessionReport = { table: null, refused: [], failures: [], error: null };
 
 export interface SessionWork {
-  /** Passes over the kernel's objects that ended, and the milliseconds they took together. */
-  readonly passes: number;
-  readonly passMs: number;
+  /** What passes over the kernel's objects took, in seconds; null before the first. */
+  readonly passes: HistogramReading | null;
   /** How often the kernel had more to tell than we could hear. */
   readonly overruns: number;
 }
@@ -164,8 +164,7 @@ export class Session {
 
   /** What the session has done so far, for metrics. */
   get work(): SessionWork {
-    const { passes = 0, passMs = 0 } = this.#running?.reconciler ?? {};
-    return { passes, passMs, overruns: this.#overruns };
+    return { passes: this.#running?.reconciler.durations.reading ?? null, overruns: this.#overruns };
   }
 
   #hear({ overlay, reconciler, wish, taps }: Running, event: HostEvent): void {

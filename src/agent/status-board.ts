@@ -7,6 +7,7 @@ import { sendInspection } from "../dataplane/inspection-wire.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { Lease } from "../lease/lease.js";
 import { systemClock } from "../lib/clock.js";
+import { addReadings } from "../lib/histogram.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
 import type { Session, SessionWork } from "./session.js";
@@ -19,7 +20,7 @@ export interface StatusSources {
   readonly subnetFile: string;
 }
 
-const NO_WORK: SessionWork = { passes: 0, passMs: 0, overruns: 0 };
+const NO_WORK: SessionWork = { passes: null, overruns: 0 };
 
 export class StatusBoard {
   readonly #sources: StatusSources;
@@ -58,8 +59,9 @@ export class StatusBoard {
   /** Over all sessions. */
   get work(): SessionWork {
     const now = this.#session?.work ?? NO_WORK;
-    const { passes, passMs, overruns } = this.#earlier;
-    return { passes: passes + now.passes, passMs: passMs + now.passMs, overruns: overruns + now.overruns };
+    const { passes, overruns } = this.#earlier;
+    const all = passes === null || now.passes === null ? (passes ?? now.passes) : addReadings(passes, now.passes);
+    return { passes: all, overruns: overruns + now.overruns };
   }
 
   dataplane(mode: AgentStatus["dataplane"]["mode"], supervisor: Pick<Supervisor, "state" | "heard"> | null): void {

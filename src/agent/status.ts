@@ -26,6 +26,7 @@ export const agentStatusSchema = z.object({
     kind: z.string(),
     connected: z.boolean(),
     lastSyncAgeMs: z.number().nullable(),
+    resyncs: z.int().optional(),
     detail: z.string(),
   }),
   network: z

@@ -44,7 +44,7 @@ export const commands: readonly LazyCommand[] = [
   {
     kind: "lazy",
     name: "top",
-    summary: "rates, batch fill, drops and port state of the data plane, again and again",
+    summary: "rates, batch fill, drops and rings of the data plane's workers and ports, again and again",
     load: async () => (await import("./top.js")).topCommand,
   },
   {

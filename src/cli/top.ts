@@ -1,5 +1,5 @@
-// `ripstop top`: what the data plane does at this moment: rates by direction, fill of the batches, drops by reason, state of
-// ports and frames. Two readings, a moment apart, over the data-plane socket.
+// `ripstop top`: what the data plane does at this moment: rates by direction, then by worker and port: fill of the batches, drops
+// by reason, rings. Two readings, a moment apart, over the data-plane socket.
 import { setTimeout as delay } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { askDataplane, type DataplaneStatus } from "../agent/node-status.js";
@@ -8,6 +8,7 @@ import { type Counters, LANE_NAMES, type LaneCounters, subtractCounters } from "
 import { RipstopError } from "../lib/errors.js";
 import { textTable } from "../lab/text-table.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
+import { dropList, formatWorkers, workerRates } from "./top-workers.js";
 import { examples } from "./help.js";
 import { toJson } from "./json.js";
 import { outputOption, parseSeconds, runDirOption } from "./shared-options.js";
@@ -32,7 +33,7 @@ export const topCommand: OptionsCommand = {
   register(program: Command, context: CommandContext): void {
     program
       .command("top")
-      .description("rates, batch fill, drops and port state of the data plane, again and again")
+      .description("rates, batch fill, drops and rings of the data plane's workers and ports, again and again")
       .option("-i, --interval <seconds>", "time between two readings", parseSeconds, 1)
       .option("-n, --count <n>", "end after this many views; without it: until Ctrl-C", parseCount)
       .addOption(outputOption())
@@ -59,8 +60,9 @@ async function top(flags: TopFlags, context: CommandContext): Promise<void> {
     // A data plane that was started again counts from zero.
     const base = now.dataplane.pid === before.dataplane.pid ? before.counters : now.counters;
     const rates = LANE_NAMES.map((name) => rateOf(name, subtractCounters(now.counters, base)[name], seconds));
-    if (flags.output === "json") context.out(toJson({ seconds, rates, ...now.dataplane }));
-    else context.out(`${context.terminal ? CLEAR : ""}${format(now, rates)}`);
+    const workers = workerRates(now.dataplane, before.dataplane, seconds);
+    if (flags.output === "json") context.out(toJson({ seconds, rates, workerRates: workers, ...now.dataplane }));
+    else context.out(`${context.terminal ? CLEAR : ""}${format(now, rates)}${formatWorkers(workers)}`);
     before = now;
   }
 }
@@ -113,9 +115,7 @@ function format({ dataplane }: Reading, rates: readonly Rate[]): string {
       rate.packetsPerBatch.toFixed(1),
       rate.segmentsPerFrame.toFixed(1),
       `${rate.punts}`,
-      Object.entries(rate.drops)
-        .map(([reason, count]) => `${reason} ${count}`)
-        .join(", ") || "0",
+      dropList(rate.drops),
     ]),
   ]);
   const ports = (inspection?.ports ?? []).map(

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { RipstopError } from "../lib/errors.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { Inspection } from "./binding.js";
-import { type Counters, nameCounters } from "./counters.js";
+import { type Counters, nameCounters, nameWorkerCounters } from "./counters.js";
 import { encodeMessage, MessageReader } from "./framing.js";
 import { readInspection, type SentInspection } from "./inspection-wire.js";
 import { PROTOCOL_VERSION } from "./protocol-version.js";
@@ -16,8 +16,11 @@ export interface Glance {
   /** Null: nothing is open. */
   readonly inspection: Inspection | null;
   readonly counters: Counters | null;
+  /** Of each worker alone, in their order. */
+  readonly workerCounters: readonly Counters[] | null;
 }
 
+const NO_COUNTERS = { counters: null, workerCounters: null };
 const QUESTIONS = [{ method: "hello", role: "observe" }, { method: "inspect" }, { method: "counters" }] as const;
 
 interface Answer {
@@ -76,9 +79,9 @@ async function read(path: string, hello?: Answer, inspection?: Answer, counters?
   const said = hello?.result as { readonly version?: unknown; readonly pid?: unknown } | undefined;
   if (said?.version !== ripstopVersion()) return carefully(path);
   const own = { pid: Number(said.pid), version: said.version };
-  if (!isOpen(inspection) || !isOpen(counters)) return { ...own, inspection: null, counters: null };
+  if (!isOpen(inspection) || !isOpen(counters)) return { ...own, inspection: null, ...NO_COUNTERS };
   const seen = readInspection(inspection?.result as SentInspection);
-  return seen === null ? carefully(path) : { ...own, inspection: seen, counters: readCounters(counters?.result) };
+  return seen === null ? carefully(path) : { ...own, inspection: seen, ...readCounters(counters?.result) };
 }
 
 /** Another version answers: with every check there is. */
@@ -88,7 +91,9 @@ async function carefully(path: string): Promise<Glance> {
   try {
     const { pid, version } = await client.hello("observe");
     const opened = await client.inspect().catch(unlessClosed);
-    return { pid, version, inspection: opened, counters: opened === null ? null : await client.counters() };
+    if (opened === null) return { pid, version, inspection: null, ...NO_COUNTERS };
+    const [counters, workerCounters] = await Promise.all([client.counters(), client.workerCounters()]);
+    return { pid, version, inspection: opened, counters, workerCounters };
   } finally {
     client.disconnect();
   }
@@ -105,9 +110,10 @@ function unlessClosed(error: unknown): null {
   throw error;
 }
 
-function readCounters(result: unknown): Counters {
+function readCounters(result: unknown): { counters: Counters; workerCounters: readonly Counters[] } {
   const { layout, values } = result as { readonly layout: readonly string[]; readonly values: readonly string[] };
-  return nameCounters(layout, values.map(BigInt));
+  const numbers = values.map(BigInt);
+  return { counters: nameCounters(layout, numbers), workerCounters: nameWorkerCounters(layout, numbers) };
 }
 
 function silent(): RipstopError {

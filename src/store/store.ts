@@ -25,6 +25,8 @@ export interface StoreHealth {
   readonly connected: boolean;
   /** Milliseconds since the last complete list that succeeded; null: never. */
   readonly lastSyncAgeMs: number | null;
+  /** Complete lists after the first, where a watch tells what changes between them. */
+  readonly resyncs?: number;
   readonly detail: string;
 }
 

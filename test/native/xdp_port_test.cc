@@ -163,6 +163,15 @@ TEST_P(XdpPortTest, LeavesToTheKernelWhatIsNotOursAndEverythingWhenTheHeartStops
 TEST_P(XdpPortTest, CoversAllQueuesOfTheDeviceWithOneUmem) {
   Open(2);
   EXPECT_NE(port_->description().find("2 queue(s)"), std::string::npos) << port_->description();
+  const auto queues = port_->queues();
+  ASSERT_EQ(queues.size(), 2U);
+  for (uint32_t id = 0; id < 2; ++id) {
+    EXPECT_EQ(queues[id].id, id);
+    EXPECT_NE(port_->description().find(queues[id].mode), std::string::npos) << queues[id].mode;
+    EXPECT_EQ(queues[id].rx_waiting, 0U);
+    EXPECT_GT(queues[id].ring_size, 0U);
+    EXPECT_EQ(queues[id].tx_waiting, 0U);
+  }
   pkt::Batch batch;
   for (uint32_t i = 0; i < 64; ++i) {
     pkt::Packet* packet = port_->pool().Take();

@@ -56,7 +56,15 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
 
       await t.test("top", () => {
         const { stdout } = ripstop(one, "top", runDir(one), "-n", "1", "-i", "0.2", "-o", "json");
-        const view = JSON.parse(stdout) as { rates: Array<{ direction: string }>; state: string };
+        const view = JSON.parse(stdout) as {
+          rates: Array<{ direction: string }>;
+          workerRates: Array<{ worker: number; ports: Array<{ side: string; kind: string }> }>;
+          state: string;
+        };
+        assert.deepEqual(
+          view.workerRates.map(({ worker, ports }) => [worker, ...ports.map(({ side, kind }) => `${side} ${kind}`)]),
+          [[0, "overlay tap", "underlay tap"]],
+        );
         assert.deepEqual(
           [view.state, ...view.rates.map(({ direction }) => direction)],
           ["running", "encap", "decap", "answer"],

@@ -13,6 +13,15 @@ import { until } from "../support/until.js";
 const PORT = 18081;
 const HEALTH = [`--healthz-port=${PORT}`, "--healthz-ip=127.0.0.1"];
 
+const page = readFileSync(new URL("../../../docs/metrics.md", import.meta.url), "utf8");
+const listedInDocs = new Set([...page.matchAll(/^\| `ripstop_(\w+)` \|/gm)].map(([, name]) => name));
+/** Not of a TAP port with the file store; the test of an AF_XDP port below has most of them. */
+const NOT_ALWAYS = new Set(["lease_expiry_seconds", "watch_resyncs_total", "xsk_mode", "xsk_ring_frames"]);
+
+function served(metrics: string): ReadonlySet<string> {
+  return new Set([...metrics.matchAll(/^# HELP ripstop_(\w+) /gm)].map(([, name = ""]) => name));
+}
+
 /** HTTP from inside the host's namespace. */
 function get(
   host: AgentHost,
@@ -42,10 +51,9 @@ test("probes, metrics and the status page say how agent and data plane are", { s
     assert.match(headers, /content-type,text\/plain; version=0\.0\.4/);
     const out = execFileSync("promtool", ["check", "metrics"], { input: body, encoding: "utf8" });
     assert.equal(out, "");
-    for (const name of Object.keys(METRICS)) {
-      if (name === "lease_expiry_seconds") continue;
-      assert.match(body, new RegExp(`^# HELP ripstop_${name} `, "m"));
-    }
+    const families = served(body);
+    for (const name of Object.keys(METRICS)) assert.ok(families.has(name) || NOT_ALWAYS.has(name), name);
+    for (const name of families) assert.ok(listedInDocs.has(name), `${name} is not in docs/metrics.md`);
     assert.equal(value(body, "ripstop_ready"), 1);
     assert.equal(value(body, "ripstop_dataplane_up"), 1);
     assert.match(body, /^ripstop_dataplane_port_info\{side="underlay",kind="tap",mode="[^"]+"\} 1$/m);
@@ -68,6 +76,28 @@ test("probes, metrics and the status page say how agent and data plane are", { s
     await until("the store is missed", () => value(get(host, "/metrics").body, "ripstop_datastore_up") === 0);
     assert.equal(get(host, "/readyz").status, 200);
     host.showStore();
+  });
+});
+
+test("workers, queues and rings of an AF_XDP port are told apart", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent([...HEALTH, "--dataplane=userspace", "--underlay-port=xdp"]);
+    const { body } = get(host, "/metrics");
+    assert.equal(execFileSync("promtool", ["check", "metrics"], { input: body, encoding: "utf8" }), "");
+    assert.match(body, /^ripstop_xsk_mode\{iface="eth0",queue="0",mode="native copy"\} 1$/m);
+    const free = /^ripstop_xsk_ring_frames\{iface="eth0",queue="0",ring="fill"\} (\d+)$/m.exec(body)?.[1];
+    assert.ok(Number(free) > 0, `${free} frames to receive into`);
+    assert.match(body, /^ripstop_dataplane_rx_packets_total\{direction="decap",queue="0"\} \d+$/m);
+    const count = value(body, "ripstop_reconcile_duration_seconds_count");
+    assert.equal(value(body, 'ripstop_reconcile_duration_seconds_bucket{le="+Inf"}'), count);
+    assert.ok(count > 0);
+
+    const top = host.ripstop("top", "--run-dir", host.runDir, "-n", "1", "-i", "0.2");
+    assert.match(
+      top.stdout,
+      /^WORKER +PORT +RX PKT\/S .*RINGS\n0 +overlay tap .*frames free\n0 +underlay xdp .* eth0 queue 0: rx 0, free \d+, tx 0 of \d+; 0 dropped before$/m,
+      top.stderr,
+    );
   });
 });
 

@@ -50,11 +50,7 @@ test("a scrape of an agent with 5,000 peers costs agent and data plane less than
 }, async (t) => {
   await withAgentHost(async (host) => {
     fillStore(host);
-    const agent = await host.startAgent([
-      "--dataplane=userspace",
-      `--healthz-port=${PORT}`,
-      "--healthz-ip=127.0.0.1",
-    ]);
+    const agent = await host.startAgent(["--dataplane=userspace", `--healthz-port=${PORT}`, "--healthz-ip=127.0.0.1"]);
     await until(
       "all peers are known, to the data plane too",
       () => /^ripstop_peers 5000$[\s\S]*^ripstop_dataplane_table_peers 5000$/m.test(scrape(host, 1)),

@@ -15,7 +15,11 @@ const promtool = (...args: string[]) => execFileSync("promtool", args, { cwd: pa
 
 /** Names of ours in a query. */
 function unknownMetrics(text: string): string[] {
-  const known = new Set(Object.keys(METRICS).map((name) => `ripstop_${name}`));
+  const known = new Set(
+    Object.entries(METRICS).flatMap(([name, [kind]]) =>
+      (kind === "histogram" ? ["_bucket", "_sum", "_count"] : [""]).map((suffix) => `ripstop_${name}${suffix}`),
+    ),
+  );
   return [...text.matchAll(/\bripstop_[a-z_]+/g)].map(([name]) => name).filter((name) => !known.has(name));
 }
 

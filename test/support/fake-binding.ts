@@ -9,6 +9,7 @@ import type {
   NativeError,
   OpenOptions,
 } from "../../src/dataplane/binding.js";
+import { BORDER_VERSION } from "../../src/dataplane/native.js";
 
 const LANE = [
   "rx_packets",
@@ -93,7 +94,7 @@ export class FakeNative implements NativeDataplane {
 }
 
 export class FakeBinding implements Binding {
-  readonly borderVersion = 4;
+  readonly borderVersion = BORDER_VERSION;
   readonly counterLayout = ["encap", "decap", "answer"].flatMap((lane) => [
     ...LANE.map((name) => `${lane}.${name}`),
     ...DROPS.map(({ label }) => `${lane}.drop.${label}`),

@@ -102,11 +102,11 @@ export class EtcdStore implements Store {
   }
 
   health(): StoreHealth {
-    const { connected, lastListAtMs, failure, repairs } = this.#leases.state;
+    const { connected, lastListAtMs, failure, repairs, resyncs } = this.#leases.state;
     const age = lastListAtMs === null ? null : this.#clock.nowMs() - lastListAtMs;
     const detail =
       failure || `${this.#transport.describe()}${repairs > 0 ? `, ${repairs} differences found by full lists` : ""}`;
-    return { connected, lastSyncAgeMs: age, detail };
+    return { connected, lastSyncAgeMs: age, resyncs, detail };
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,8 @@ export interface MirrorState {
   readonly lastListAtMs: number | null;
   /** Empty while all is well. */
   readonly failure: string;
+  /** Complete lists after the first. */
+  readonly resyncs: number;
   /** Lists that found something the watch had not told. */
   readonly repairs: number;
 }
@@ -30,7 +32,7 @@ const RELIST_MS = 300_000;
 export class EtcdMirror {
   readonly #options: MirrorOptions;
   readonly #records = new Map<string, EtcdRecord>();
-  #listed = false;
+  #lists = 0;
   #connected = false;
   #lastListAtMs: number | null = null;
   #failure = "";
@@ -45,6 +47,7 @@ export class EtcdMirror {
       connected: this.#connected,
       lastListAtMs: this.#lastListAtMs,
       failure: this.#failure,
+      resyncs: Math.max(0, this.#lists - 1),
       repairs: this.#repairs,
     };
   }
@@ -73,7 +76,7 @@ export class EtcdMirror {
   /** `expectEqual`: the watch ran without a gap, so a difference is something it failed to tell. */
   async #list(expectEqual: boolean, signal: AbortSignal): Promise<bigint> {
     const listing = await this.#options.transport.list(this.#options.prefix, signal);
-    let changed = !this.#listed;
+    let changed = this.#lists === 0;
     const present = new Set<string>();
     for (const record of listing.records) {
       present.add(record.key);
@@ -88,7 +91,7 @@ export class EtcdMirror {
       changed = true;
     }
     if (changed && expectEqual) this.#repairs++;
-    this.#listed = true;
+    this.#lists++;
     this.#lastListAtMs = this.#options.clock.nowMs();
     this.#connected = true;
     this.#failure = "";

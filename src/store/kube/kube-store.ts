@@ -139,9 +139,9 @@ export class KubeStore implements Store {
   }
 
   health(): StoreHealth {
-    const { connected, lastListAtMs, failure } = this.#reflector.state;
+    const { connected, lastListAtMs, resyncs, failure } = this.#reflector.state;
     const age = lastListAtMs === null ? null : this.#clock.nowMs() - lastListAtMs;
-    return { connected, lastSyncAgeMs: age, detail: failure || this.#api.describe() };
+    return { connected, lastSyncAgeMs: age, resyncs, detail: failure || this.#api.describe() };
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,8 @@ export interface ReflectorOptions {
 export interface ReflectorState {
   readonly connected: boolean;
   readonly lastListAtMs: number | null;
+  /** Complete lists after the first. */
+  readonly resyncs: number;
   /** Empty while all is well. */
   readonly failure: string;
 }
@@ -36,6 +38,7 @@ export class NodeReflector {
   #version = "";
   #connected = false;
   #lastListAtMs: number | null = null;
+  #lists = 0;
   #failure = "";
 
   constructor(options: ReflectorOptions) {
@@ -43,7 +46,8 @@ export class NodeReflector {
   }
 
   get state(): ReflectorState {
-    return { connected: this.#connected, lastListAtMs: this.#lastListAtMs, failure: this.#failure };
+    const resyncs = Math.max(0, this.#lists - 1);
+    return { connected: this.#connected, lastListAtMs: this.#lastListAtMs, resyncs, failure: this.#failure };
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -95,6 +99,7 @@ export class NodeReflector {
     } while (next !== "");
     for (const name of this.#nodes.keys()) if (!present.has(name)) this.#nodes.delete(name);
     this.#lastListAtMs = clock.nowMs();
+    this.#lists++;
     this.#connected = true;
     this.#failure = "";
     onChange(this.#nodes);

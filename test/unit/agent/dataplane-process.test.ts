@@ -8,6 +8,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { dataplaneLauncher } from "../../../src/agent/dataplane-process.js";
 import { type DataplaneState, Supervisor } from "../../../src/agent/supervisor.js";
+import { BORDER_VERSION } from "../../../src/dataplane/native.js";
 import { pidPathOf } from "../../../src/dataplane/socket-path.js";
 import { systemClock } from "../../../src/lib/clock.js";
 import { identifyProcess, isRunning, readPidFile, signalProcess } from "../../../src/lib/process-identity.js";
@@ -17,8 +18,8 @@ import { openOptions } from "../../support/fake-binding.js";
 const RIPSTOP = fileURLToPath(new URL("../../../../bin/ripstop", import.meta.url));
 const ADDON = `
 const native = { apply: () => null, readCounters: () => {}, close: () => {},
-  inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0, pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 } }) };
-module.exports = { borderVersion: 4, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
+  inspect: () => ({ running: true, tableVersion: 0n, peers: 0, ports: [], steering: "none", heartbeatAgeMs: 0, framesTotal: 0, framesFree: 0, perWorker: [], pathMtu: { listener: "on", heard: 0n, learned: 0n, pathsLowered: 0 } }) };
+module.exports = { borderVersion: ${BORDER_VERSION}, confineProcess: () => null, peerUid: () => 0, counterLayout: [], dropReasons: [], open: () => native };
 `;
 
 let folder: string;

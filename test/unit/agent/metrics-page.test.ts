@@ -32,7 +32,7 @@ function boardOf(count: number): StatusBoard {
     direct: false,
   }));
   const report = { table: { version: 1n, peers }, refused: [], failures: [], error: null };
-  board.session({ report, overlay: null, work: { passes: 0, passMs: 0, overruns: 0 } } as never);
+  board.session({ report, overlay: null, work: { passes: null, overruns: 0 } } as never);
   board.ready();
   return board;
 }
@@ -52,14 +52,16 @@ test("a scrape with 5,000 peers costs less than 50 ms of CPU, data plane include
     dataplane: () => askDataplane(path),
     leaseExpiry: () => 3_600,
     suppressedLogLines: () => 0,
-    work: () => ({ passes: 7, passMs: 1_500, overruns: 2 }),
+    work: () => ({ passes: { bounds: [0.1, 1], counts: [4, 2, 1], sum: 4.5 }, overruns: 2 }),
   });
   try {
     await client.hello("control");
     await client.open(openOptions());
     const text = await page.body();
     assert.match(text, /^ripstop_peers 5000$/m);
-    assert.match(text, /^ripstop_reconcile_duration_seconds_total 1\.5$/m);
+    for (const line of ['bucket{le="0.1"} 4', 'bucket{le="1"} 6', 'bucket{le="+Inf"} 7', "sum 4.5", "count 7"])
+      assert.ok(text.includes(`\nripstop_reconcile_duration_seconds_${line}\n`), line);
+    assert.match(text, /^ripstop_dataplane_rx_packets_total\{direction="encap",queue="0"\} \d+$/m);
     assert.match(text, /^ripstop_netlink_overruns_total 2$/m);
     assert.match(text, /^ripstop_dataplane_up 1$/m);
     assert.match(text, /^ripstop_lease_expiry_seconds 3600$/m);

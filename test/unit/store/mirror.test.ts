@@ -37,6 +37,13 @@ test("after a restored backup a record with a revision and value that were seen 
   assert.equal(copy.get("/net/a")?.modRevision, before?.modRevision);
   assert.deepEqual(copy.get("/net/a"), etcd.records.get("/net/a"));
   assert.notEqual(copy.get("/net/a")?.createRevision, before?.createRevision);
+  const { resyncs } = mirror.state;
+  assert.ok(resyncs > 0, "the list after the restored backup counts");
+  etcd.dropStreams();
+  await settle();
+  clock.advance(10_000);
+  await settle();
+  assert.equal(mirror.state.resyncs, resyncs + 1);
   stop.abort();
   etcd.dropStreams();
   await running;
