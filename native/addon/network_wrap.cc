@@ -1,6 +1,7 @@
 #include "addon/network_wrap.h"
 
 #include <cstdio>
+#include <utility>
 
 #include "addon/decode.h"
 #include "addon/exchange_wrap.h"
@@ -19,6 +20,7 @@ struct Request {
   std::string name;
   uint32_t frame_bytes = 0;
   uint32_t ring_packets = 0;
+  uint32_t punt_packets = 0;  // 0: nothing is punted.
   bool poison = false;
 };
 
@@ -46,6 +48,15 @@ base::Result<Request> Decode(const Napi::Value& value) {
   request.frame_bytes = reader.Number("frameBytes", 1 << 20);
   request.ring_packets = reader.Number("ringPackets", 1 << 16);
   request.poison = reader.Flag("poison");
+  request.punt_packets = reader.Number("puntPackets", 1 << 16);
+  using Punt = library::NetworkOptions::Punt;
+  const bool flows = reader.Flag("puntFlows");
+  request.network.punt = flows ? Punt::kUnknownFlows : Punt::kUnknownDestinations;
+  if (request.punt_packets == 0) request.network.punt = Punt::kNothing;
+  request.network.flow_entries = reader.Number("flowEntries", 1 << 20);
+  request.network.flow_idle_ns =
+      uint64_t{reader.Number("flowIdleSeconds", 1 << 30)} * 1'000'000'000ULL;
+  if (request.network.flow_entries == 0) reader.Fail("flowEntries", "at least 1");
   if (request.network.fdb_entries == 0) reader.Fail("fdbEntries", "at least 1");
   if (format.port == 0) reader.Fail("port", "between 1 and 65535");
   if (!reader.failure().empty())
@@ -69,6 +80,7 @@ Napi::Function NetworkWrap::Define(Napi::Env env) {
       {InstanceMethod<&NetworkWrap::Apply>("apply"),
        InstanceMethod<&NetworkWrap::ReadCounters>("readCounters"),
        InstanceMethod<&NetworkWrap::Inspect>("inspect"), InstanceMethod<&NetworkWrap::Fdb>("fdb"),
+       InstanceMethod<&NetworkWrap::Decide>("decide"),
        InstanceMethod<&NetworkWrap::CaptureStart>("captureStart"),
        InstanceMethod<&NetworkWrap::CaptureRead>("captureRead"),
        InstanceMethod<&NetworkWrap::CaptureStop>("captureStop"),
@@ -90,14 +102,24 @@ Napi::Value NetworkWrap::Add(Napi::Env env, std::shared_ptr<FabricHandle> handle
     if (!opened.ok()) return ErrorObject(env, opened.error());
     own = std::move(opened).value();
   }
-  auto added = handle->fabric->Add(request->network, std::move(own));
+  library::OpenedPort punts, program;
+  if (request->punt_packets != 0) {
+    auto pair = library::OpenMemoryPair(request->name + " punts", request->frame_bytes,
+                                        request->punt_packets);
+    if (!pair.ok()) return ErrorObject(env, pair.error());
+    punts = std::move(pair->first);
+    program = std::move(pair->second);
+  }
+  auto added = handle->fabric->Add(request->network, std::move(own), std::move(punts));
   if (!added.ok()) return ErrorObject(env, added.error());
   Made made{std::move(handle), *added};
   Napi::Object object =
       env.GetInstanceData<State>()->network.New({Napi::External<Made>::New(env, &made)});
-  object.Set("port", far.port == nullptr
+  for (auto [name, port] : {std::pair{"port", &far}, std::pair{"punts", &program}}) {
+    object.Set(name, port->port == nullptr
                          ? env.Null()
-                         : ExchangeWrap::Hand(env, std::move(far), request->poison));
+                         : ExchangeWrap::Hand(env, std::move(*port), request->poison));
+  }
   return object;
 }
 
@@ -177,6 +199,22 @@ Napi::Value NetworkWrap::Fdb(const Napi::CallbackInfo& info) {
     rows.Set(count++, row);
   }
   return rows;
+}
+
+// decide(frame, allow): what becomes of this frame's flow. False: no flow in it, or no room now.
+Napi::Value NetworkWrap::Decide(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray() ||
+      info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array || !info[1].IsBoolean()) {
+    Napi::TypeError::New(env, "decide() takes a Uint8Array and a boolean")
+        .ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+  if (network() == nullptr) return Napi::Boolean::New(env, false);
+  const auto frame = info[0].As<Napi::Uint8Array>();
+  const auto verdict =
+      info[1].As<Napi::Boolean>().Value() ? fwd::FlowVerdict::kAllow : fwd::FlowVerdict::kDeny;
+  return Napi::Boolean::New(env, network_->Decide({frame.Data(), frame.ByteLength()}, verdict));
 }
 
 Napi::Value NetworkWrap::CaptureStart(const Napi::CallbackInfo& info) {

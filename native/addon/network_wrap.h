@@ -37,6 +37,7 @@ class NetworkWrap final : public Napi::ObjectWrap<NetworkWrap> {
   void ReadCounters(const Napi::CallbackInfo& info);
   Napi::Value Inspect(const Napi::CallbackInfo& info);
   Napi::Value Fdb(const Napi::CallbackInfo& info);
+  Napi::Value Decide(const Napi::CallbackInfo& info);
   Napi::Value CaptureStart(const Napi::CallbackInfo& info);
   Napi::Value CaptureRead(const Napi::CallbackInfo& info);
   void CaptureStop(const Napi::CallbackInfo& info);

@@ -55,7 +55,7 @@ void GatherDrain::Take(pkt::Batch& batch) {
 }
 
 EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
-                     pkt::FramePool& big, capture::Tap& tap)
+                     pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown)
     : overlay_(overlay),
       segments_(segments),
       big_(big),
@@ -64,28 +64,47 @@ EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& 
       udp_(underlay.capabilities().udp_super_packets),
       forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay, &traffic_),
       reply_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
-      punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay) {}
+      punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
+      punt_(unknown != nullptr ? *unknown : punt_drain_),
+      punts_unknown_(unknown != nullptr) {}
 
 uint32_t EncapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
-  const uint32_t received = overlay_.Receive(batch_, counters_);
-  if (received == 0) return 0;
-  counters_.rx_batches.Add(1);
-  if (table == nullptr) {
-    DropWithoutTable(batch_, counters_);
-    return received;
-  }
-  if (tap_.on(Point::kOverlay)) [[unlikely]]
-    tap_.Record(batch_, Point::kOverlay, Direction::kIn);
-  if (tap_.on(Point::kDrop)) [[unlikely]] {
-    CarryWatched(tap_, batch_, {&counters_, &answers_},
-                 [&](pkt::Batch& one) { Carry(one, *table, now_ns); });
-  } else {
-    Carry(batch_, *table, now_ns);
-  }
+  const uint32_t received = Receive();
+  if (received != 0) RunReceived(table, now_ns);
   return received;
 }
 
-void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns) {
+uint32_t EncapLane::Receive() {
+  const uint32_t received = overlay_.Receive(batch_, counters_);
+  if (received != 0) counters_.rx_batches.Add(1);
+  return received;
+}
+
+void EncapLane::RunReceived(const fwd::Snapshot* table, uint64_t now_ns) {
+  if (table == nullptr) return DropWithoutTable(batch_, counters_);
+  if (tap_.on(Point::kOverlay)) [[unlikely]]
+    tap_.Record(batch_, Point::kOverlay, Direction::kIn);
+  Enter(batch_, *table, now_ns, punts_unknown_);
+}
+
+void EncapLane::RunAgain(pkt::Batch& batch, const fwd::Snapshot* table, uint64_t now_ns) {
+  counters_.rx_batches.Add(1);
+  if (table == nullptr) return DropWithoutTable(batch, counters_);
+  Enter(batch, *table, now_ns, false);
+}
+
+void EncapLane::Enter(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns,
+                      bool punts_unknown) {
+  if (tap_.on(Point::kDrop)) [[unlikely]] {
+    CarryWatched(tap_, batch, {&counters_, &answers_},
+                 [&](pkt::Batch& one) { Carry(one, table, now_ns, punts_unknown); });
+  } else {
+    Carry(batch, table, now_ns, punts_unknown);
+  }
+}
+
+void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns,
+                      bool punts_unknown) {
   traffic_.Begin(table, now_ns);
   pkt::Batch* carried = &batch;
   if (coalesces_ && batch.count > 1) {
@@ -93,8 +112,8 @@ void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t no
     gathered_.Flush();
     carried = &gather_.batch();
   }
-  path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_}, *carried, forward_,
-              reply_, punt_);
+  path::Encap(path::Context{table, counters_, now_ns, limiter_, segments_, punts_unknown}, *carried,
+              forward_, reply_, punt_);
   forward_.Flush();
   reply_.Flush();
   punt_.Flush();

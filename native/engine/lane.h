@@ -28,16 +28,24 @@ class GatherDrain final : public pkt::Drain {
 class EncapLane {
  public:
   // `big`: frames for super-packets, used when the underlay port takes encapsulated ones.
+  // `unknown`: takes what no peer holds, which is answered or dropped otherwise, and all punts.
   EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
-            pkt::FramePool& big, capture::Tap& tap);
+            pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown = nullptr);
   // One burst; returns the frames received.
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
+  // The two halves of Run, for whoever adopts the table between them.
+  uint32_t Receive();
+  pkt::Batch& received() { return batch_; }
+  void RunReceived(const fwd::Snapshot* table, uint64_t now_ns);
+  // For packets that have been at `unknown` and come back: they are not punted again.
+  void RunAgain(pkt::Batch& batch, const fwd::Snapshot* table, uint64_t now_ns);
   const pkt::LaneCounters& counters() const { return counters_; }
   const pkt::LaneCounters& answers() const { return answers_; }
   const PeerTraffic& traffic() const { return traffic_; }
 
  private:
-  void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns);
+  void Enter(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns, bool punts_unknown);
+  void Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns, bool punts_unknown);
 
   port::Port& overlay_;
   pkt::FramePool& segments_;
@@ -57,7 +65,8 @@ class EncapLane {
   pkt::Batch batch_;
   pkt::Outbox forward_{forward_drain_};
   pkt::Outbox reply_{reply_drain_};
-  pkt::Outbox punt_{punt_drain_};
+  pkt::Outbox punt_;
+  const bool punts_unknown_;
 };
 
 // Between decap and the overlay port: neighbouring segments of one flow leave as one super-packet.

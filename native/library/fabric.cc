@@ -7,6 +7,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <iterator>
+
 #include "base/clock.h"
 
 namespace library {
@@ -48,7 +50,8 @@ void Fabric::Stop() {
   [[maybe_unused]] const ssize_t m = read(wake_.get(), &events, sizeof events);
 }
 
-base::Result<Network*> Fabric::Add(const NetworkOptions& options, OpenedPort overlay) {
+base::Result<Network*> Fabric::Add(const NetworkOptions& options, OpenedPort overlay,
+                                   OpenedPort punts) {
   for (const auto& network : networks_) {
     if (network->options().format.vni == options.format.vni) {
       return base::Error{"NETWORK_VNI_TAKEN", 0, "open",
@@ -56,7 +59,7 @@ base::Result<Network*> Fabric::Add(const NetworkOptions& options, OpenedPort ove
                              " is in use on this underlay; close that overlay or choose another"};
     }
   }
-  auto made = Network::Create(options, std::move(overlay), *underlay_);
+  auto made = Network::Create(options, std::move(overlay), std::move(punts), *underlay_);
   if (!made.ok()) return made.error();
   Stop();
   networks_.push_back(std::move(made).value());
@@ -101,16 +104,18 @@ void Fabric::Loop() {
 }
 
 void Fabric::Sleep() {
-  constexpr size_t kFdsMax = 130;
-  pollfd fds[kFdsMax];
+  constexpr size_t kNetworksMax = 64;  // More are polled for.
+  pollfd fds[2 + 2 * kNetworksMax];
   nfds_t count = 0;
   fds[count++] = {wake_.get(), POLLIN, 0};
   fds[count++] = {underlay_->wait_fd(), POLLIN, 0};
   for (const auto& network : networks_) {
     network->Leave();
-    if (count < kFdsMax) fds[count++] = {network->overlay().wait_fd(), POLLIN, 0};
+    if (count == std::size(fds)) continue;
+    fds[count++] = {network->overlay().wait_fd(), POLLIN, 0};
+    fds[count++] = {network->punts_wait_fd(), POLLIN, 0};  // -1 is ignored.
   }
-  poll(fds, count, networks_.size() + 2 > kFdsMax ? 1 : kSleepMs);
+  poll(fds, count, networks_.size() > kNetworksMax ? 1 : kSleepMs);
 }
 
 }  // namespace library

@@ -26,7 +26,8 @@ class Fabric {
   Fabric& operator=(const Fabric&) = delete;
 
   // NETWORK_VNI_TAKEN when another network has the VNI.
-  base::Result<Network*> Add(const NetworkOptions& options, OpenedPort overlay);
+  base::Result<Network*> Add(const NetworkOptions& options, OpenedPort overlay,
+                             OpenedPort punts = {});
   // Drops what is in flight; the network is gone when it returns.
   void Remove(Network* network);
   // The learned addresses at one moment.

@@ -64,7 +64,7 @@ class Bridge {
       if (node == Fdb::kHere) return Drop(packet, DropReason::kInnerDestination);
       if (node != Fdb::kUnknown) peer = context_.table.FindId(node);
     }
-    if (peer == fwd::kNoPeer) return Flood(packet);
+    if (peer == fwd::kNoPeer) return context_.punt != nullptr ? Punt(packet) : Flood(packet);
     Send(packet, peer, ViewOf(packet));
   }
 
@@ -90,6 +90,11 @@ class Bridge {
   void Drop(Packet& packet, DropReason why) {
     context_.counters.Drop(why, 1);
     pkt::Give(&packet);
+  }
+
+  void Punt(Packet& packet) {
+    context_.counters.punts.Add(1);
+    context_.punt->Push(&packet);
   }
 
   uint32_t Static(const uint8_t* mac) const { return context_.table.FindVtep(mac, 0); }

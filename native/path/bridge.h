@@ -6,7 +6,8 @@
 // delivers single packets.
 //
 // The law of this direction counts copies:
-//   out: rx_packets + copies = tx_packets + sum(drops);   in: rx_packets = tx_packets + sum(drops)
+//   out: rx_packets + copies = tx_packets + punts + sum(drops)
+//   in:  rx_packets = tx_packets + sum(drops)
 #pragma once
 
 #include "fwd/fdb.h"
@@ -40,6 +41,9 @@ struct BridgeContext {
   pkt::FramePool& frames;  // For copies.
   bool learns;
   bool floods;  // False: what has no entry is dropped as kNoPeer.
+  // Out: where frames for a station go of which nobody knows where it is; nullptr: they are
+  // flooded.
+  pkt::Outbox* punt = nullptr;
 };
 
 // Overlay -> underlay. Takes every packet of `in` and leaves it empty: forwarded, or dropped and

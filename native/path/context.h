@@ -18,6 +18,7 @@ struct Context {
   ReplyLimiter& replies;  // Token buckets for ICMP answers; owned by the lane.
   pkt::FramePool&
       frames;  // For packets that the path makes: fragments and segments. Owned by the same worker.
+  bool punts_unknown = false;  // What no peer holds is punted instead of answered or dropped.
 };
 
 }  // namespace path

@@ -176,14 +176,13 @@ class Lane {
   // Steps 5-6, or the end.
   void Finish(Packet& packet, const Work& work) {
     if (work.verdict != kPass) return Drop(packet, work.verdict);
-    if (work.peer == fwd::kNoPeer)
+    if (work.peer == fwd::kNoPeer) {
+      if (context_.punts_unknown) return Punt(packet);
       return AnswerOrDrop(packet, Answer::kUnreachable, 0, DropReason::kNoPeer);
+    }
     const Peer& peer = table_.peers()[work.peer];
     if (peer.loops) return Drop(packet, DropReason::kLoop);
-    if (!peer.ready) {
-      context_.counters.punts.Add(packet.segments);
-      return punt_.Push(&packet);
-    }
+    if (!peer.ready) return Punt(packet);
     packet.peer = work.peer;
     // Read once: it may change meanwhile, and pieces made for one MTU would not fit the other.
     const uint16_t mtu = peer.InnerMtu();
@@ -267,6 +266,11 @@ class Lane {
   void Drop(Packet& packet, DropReason why) {
     context_.counters.Drop(why, packet.segments);
     pkt::Give(&packet);
+  }
+
+  void Punt(Packet& packet) {
+    context_.counters.punts.Add(packet.segments);
+    punt_.Push(&packet);
   }
 
   void AnswerOrDrop(Packet& packet, Answer answer, uint32_t mtu, DropReason otherwise) {

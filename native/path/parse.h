@@ -93,13 +93,18 @@ inline bool IsNested(const uint8_t* ip, const IpView& view, uint16_t port, bool 
   return IsEncapsulated(udp + net::kUdpBytes, view.bytes - view.l4 - net::kUdpBytes, vxlan, vni);
 }
 
-// The flow's hash; fragments, the first one included, hash without ports so that a packet's
-// fragments stay in order.
+// Both ports as they lie in the packet; 0 where there are none, and for fragments, the first one
+// included: all fragments of a packet are treated alike.
+inline uint32_t PortsOf(const uint8_t* ip, const IpView& view) {
+  const bool has = (view.protocol == net::kProtocolTcp || view.protocol == net::kProtocolUdp) &&
+                   !view.fragment && view.l4 != 0 && view.bytes >= view.l4 + 4u;
+  return has ? base::Load<uint32_t>(ip + view.l4) : 0;
+}
+
+// The flow's hash; fragments hash alike, so that they stay in order.
 template <typename Ip>
 inline uint32_t HashFlowAs(const uint8_t* ip, const IpView& view) {
-  const bool ports = (view.protocol == net::kProtocolTcp || view.protocol == net::kProtocolUdp) &&
-                     !view.fragment && view.l4 != 0 && view.bytes >= view.l4 + 4u;
-  return net::FlowHash<Ip>(ip, view.protocol, ports ? base::Load<uint32_t>(ip + view.l4) : 0);
+  return net::FlowHash<Ip>(ip, view.protocol, PortsOf(ip, view));
 }
 uint32_t HashFlow(const uint8_t* ip, const IpView& view);
 

@@ -10,26 +10,6 @@
 
 namespace port {
 
-bool MemoryPort::Ring::Push(pkt::Packet* packet) {
-  const uint32_t produced = produced_.load(std::memory_order_relaxed);
-  if (produced - consumed_.load(std::memory_order_acquire) > mask_) return false;
-  slots_[produced & mask_] = packet;
-  produced_.store(produced + 1, std::memory_order_release);
-  return true;
-}
-
-pkt::Packet* MemoryPort::Ring::Pop() {
-  const uint32_t consumed = consumed_.load(std::memory_order_relaxed);
-  if (produced_.load(std::memory_order_acquire) == consumed) return nullptr;
-  pkt::Packet* packet = slots_[consumed & mask_];
-  consumed_.store(consumed + 1, std::memory_order_release);
-  return packet;
-}
-
-bool MemoryPort::Ring::Empty() const {
-  return produced_.load(std::memory_order_acquire) == consumed_.load(std::memory_order_acquire);
-}
-
 base::Result<std::pair<std::unique_ptr<MemoryPort>, std::unique_ptr<MemoryPort>>>
 MemoryPort::OpenPair(const MemoryOptions& options) {
   if (!std::has_single_bit(options.ring_packets) || options.ring_packets >= options.frames) {
@@ -86,8 +66,8 @@ void MemoryPort::PostFrames() {
 uint32_t MemoryPort::Receive(pkt::Batch& out, pkt::LaneCounters&) {
   uint32_t received = 0;
   while (out.room() != 0) {
-    pkt::Packet* packet = receiving_->ready.Pop();
-    if (packet == nullptr) break;
+    pkt::Packet* packet = nullptr;
+    if (!receiving_->ready.Pop(&packet)) break;
     out.Push(packet);
     ++received;
   }
@@ -105,16 +85,20 @@ uint32_t MemoryPort::Receive(pkt::Batch& out, pkt::LaneCounters&) {
   return received;
 }
 
+// An empty frame of the other end; nullptr when it is gone or has posted none.
+pkt::Packet* MemoryPort::TakeFarFrame() {
+  pkt::Packet* packet = nullptr;
+  if (sending_->receiver_gone.load(std::memory_order_acquire)) return nullptr;
+  return sending_->fill.Pop(&packet) ? packet : nullptr;
+}
+
 void MemoryPort::Transmit(pkt::Batch& batch, pkt::LaneCounters& counters) {
   for (pkt::Packet* packet : batch) {
     // The other end has the same frame size, but a packet's headroom may have been spent
     // differently.
     if (packet->len > pool_->frame_bytes() - pkt::kHeadroomBytes) {
       counters.Drop(pkt::DropReason::kTxError, packet->segments);
-    } else if (pkt::Packet* copy = sending_->receiver_gone.load(std::memory_order_acquire)
-                                       ? nullptr
-                                       : sending_->fill.Pop();
-               copy == nullptr) {
+    } else if (pkt::Packet* copy = TakeFarFrame(); copy == nullptr) {
       counters.Drop(pkt::DropReason::kTxFull, packet->segments);
     } else {
       copy->data = copy->base + pkt::kHeadroomBytes;

@@ -14,9 +14,9 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/result.h"
+#include "base/spsc_ring.h"
 #include "base/unique_fd.h"
 #include "pkt/frame_pool.h"
 #include "port/port.h"
@@ -49,21 +49,7 @@ class MemoryPort final : public Port {
   pkt::FramePool& pool() { return *pool_; }
 
  private:
-  // Single producer, single consumer, fixed size. The index of each side on a cache line of its
-  // own.
-  class Ring {
-   public:
-    explicit Ring(uint32_t size) : slots_(size), mask_(size - 1) {}
-    bool Push(pkt::Packet* packet);
-    pkt::Packet* Pop();
-    bool Empty() const;
-
-   private:
-    std::vector<pkt::Packet*> slots_;
-    uint32_t mask_;
-    alignas(64) std::atomic<uint32_t> produced_{0};
-    alignas(64) std::atomic<uint32_t> consumed_{0};
-  };
+  using Ring = base::SpscRing<pkt::Packet*>;
   // One direction. Shared, so that either end may go first; the receiver's pool goes with it.
   struct Direction {
     explicit Direction(uint32_t size) : fill(size), ready(size) {}
@@ -77,6 +63,7 @@ class MemoryPort final : public Port {
   MemoryPort(std::string name, const Capabilities& capabilities, uint32_t ring_packets,
              std::shared_ptr<Direction> receiving, std::shared_ptr<Direction> sending);
   void PostFrames();
+  pkt::Packet* TakeFarFrame();
 
   std::string name_;
   Capabilities capabilities_;

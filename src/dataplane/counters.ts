@@ -44,9 +44,9 @@ const DROP = "drop.";
 /** Throws NATIVE_LAYOUT when the layout lacks a counter that is promised here: the addon and dist/ are of different builds. */
 export function nameCounters(layout: readonly string[], values: ArrayLike<bigint>): Counters {
   return {
-    encap: lane("encap", layout, values),
-    decap: lane("decap", layout, values),
-    answer: lane("answer", layout, values),
+    encap: nameLane("encap", layout, values),
+    decap: nameLane("decap", layout, values),
+    answer: nameLane("answer", layout, values),
   };
 }
 
@@ -60,11 +60,12 @@ export function nameWorkerCounters(layout: readonly string[], values: ArrayLike<
 
 /** What the law `rx = tx + punts + replies + sum(drops)` leaves unexplained, per lane; 0n when at rest. */
 export function unaccounted(counters: Counters): Readonly<Record<LaneName, bigint>> {
-  const missing = (name: LaneName): bigint => {
-    const { rxPackets, txPackets, punts, replies, drops } = counters[name];
-    return rxPackets - txPackets - punts - replies - totalDrops(drops);
-  };
-  return { encap: missing("encap"), decap: missing("decap"), answer: missing("answer") };
+  const { encap, decap, answer } = counters;
+  return { encap: unaccountedLane(encap), decap: unaccountedLane(decap), answer: unaccountedLane(answer) };
+}
+
+export function unaccountedLane({ rxPackets, txPackets, punts, replies, drops }: LaneCounters): bigint {
+  return rxPackets - txPackets - punts - replies - totalDrops(drops);
 }
 
 export function totalDrops(drops: LaneCounters["drops"]): bigint {
@@ -89,7 +90,8 @@ function subtractLane(later: LaneCounters, earlier: LaneCounters): LaneCounters 
   return buildLane((field) => later[field] - earlier[field], Object.fromEntries(drops));
 }
 
-function lane(name: LaneName, layout: readonly string[], values: ArrayLike<bigint>): LaneCounters {
+/** The lane whose counters are called `name.`... in the layout. */
+export function nameLane(name: string, layout: readonly string[], values: ArrayLike<bigint>): LaneCounters {
   const own = new Map<string, bigint>();
   for (const [index, full] of layout.entries()) {
     if (full.startsWith(`${name}.`)) own.set(full.slice(name.length + 1), values[index] ?? 0n);

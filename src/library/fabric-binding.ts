@@ -36,6 +36,12 @@ export interface NativeNetworkOptions extends NativeMemoryOptions {
   readonly mtu: number;
   readonly ipv6: boolean;
   readonly superPackets: boolean;
+  /** Packets in the ring to the program; 0: nothing is punted. */
+  readonly puntPackets: number;
+  /** Punt the first packets of unknown flows, instead of those to unknown destinations. */
+  readonly puntFlows: boolean;
+  readonly flowEntries: number;
+  readonly flowIdleSeconds: number;
 }
 
 export interface NetworkInspection {
@@ -54,12 +60,16 @@ export interface NetworkInspection {
 export interface NativeNetwork {
   /** The far end of a memory overlay. */
   readonly port: NativePort | null;
+  /** What is punted, and the way back; null when nothing is. */
+  readonly punts: NativePort | null;
   apply(table: Uint8Array): NativeError | null;
   readCounters(into: BigUint64Array): void;
   /** Null once closed. */
   inspect(): NetworkInspection | null;
   /** Learned MACs: address and the id of the peer, -1 for this side. */
   fdb(): ReadonlyArray<readonly [mac: string, peer: number]>;
+  /** False: the frame has no flow, or too many verdicts wait for the worker. */
+  decide(frame: Uint8Array, allow: boolean): boolean;
   /** As NativeDataplane has them. */
   captureStart(request: NativeCaptureRequest): NativeError | null;
   captureRead(into: Uint8Array): NativeCaptured;

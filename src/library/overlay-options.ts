@@ -9,6 +9,7 @@ import { parsePrefix } from "../addr/prefix.js";
 import type { EncodablePeer } from "../dataplane/codec.js";
 import { deviceName, invalidOptions } from "../dataplane/options.js";
 import type { NextHop } from "../dataplane/peer-table.js";
+import { ringPackets } from "./port-options.js";
 
 const NO_MAC = "00:00:00:00:00:00" as Mac;
 
@@ -58,6 +59,17 @@ export interface OverlayOptions {
   readonly fdbEntries?: number | undefined;
   /** Bridged: an address that was not seen for so long is forgotten; 300 unless said otherwise. */
   readonly agingSeconds?: number | undefined;
+  /**
+   * What of this side's packets goes up to the program, through `punts`. `destinations`: what no peer holds, instead of an ICMP
+   * answer or flooding. `flows`: the first packets of every flow, until the program has decided on it (`decide()`).
+   */
+  readonly punt?: "destinations" | "flows" | undefined;
+  /** Punted packets that wait for the program; a power of two, 256 unless said otherwise. More are dropped as `tx_full`. */
+  readonly puntQueue?: number | undefined;
+  /** `punt: "flows"`: verdicts remembered; 4096 unless said otherwise. When full, the flow seen longest ago is forgotten. */
+  readonly flowEntries?: number | undefined;
+  /** `punt: "flows"`: the verdict on a flow that was not seen for so long is forgotten; 60 unless said otherwise. */
+  readonly flowIdleSeconds?: number | undefined;
 }
 
 export interface OverlayPeer {
@@ -89,6 +101,10 @@ export interface CheckedOverlayOptions {
   readonly flood: boolean;
   readonly fdbEntries: number;
   readonly agingSeconds: number;
+  readonly punt?: "destinations" | "flows" | undefined;
+  readonly puntQueue: number;
+  readonly flowEntries: number;
+  readonly flowIdleSeconds: number;
 }
 
 interface CheckedPeer {
@@ -121,6 +137,18 @@ const overlayOptions: z.ZodType<CheckedOverlayOptions> = z.strictObject({
     .min(1)
     .max(1 << 24)
     .default(300),
+  punt: z.enum(["destinations", "flows"], { error: "must be destinations or flows, or left out" }).optional(),
+  puntQueue: ringPackets,
+  flowEntries: z
+    .int()
+    .min(1)
+    .max(1 << 20)
+    .default(4096),
+  flowIdleSeconds: z
+    .int()
+    .min(1)
+    .max(1 << 24)
+    .default(60),
 });
 
 const overlayPeer: z.ZodType<CheckedPeer> = z.strictObject({

@@ -5,7 +5,14 @@ import type { Mac } from "../addr/address.js";
 import { formatPrefix } from "../addr/prefix.js";
 import type { CapturedPacket } from "../dataplane/capture-records.js";
 import { encodePeerTable } from "../dataplane/codec.js";
-import { type Counters, nameCounters, unaccounted } from "../dataplane/counters.js";
+import {
+  type Counters,
+  type LaneCounters,
+  nameCounters,
+  nameLane,
+  unaccounted,
+  unaccountedLane,
+} from "../dataplane/counters.js";
 import { toRipstopError } from "../dataplane/errors.js";
 import { Netlink } from "../host/netlink.js";
 import { RipstopError } from "../lib/errors.js";
@@ -35,6 +42,8 @@ export interface BridgeCounters {
 }
 
 export interface OverlayCounters extends Counters {
+  /** The way up to the program: rx is what encap punted, tx what found room in the queue. */
+  readonly punt: LaneCounters;
   readonly bridge: BridgeCounters;
 }
 
@@ -65,6 +74,11 @@ export class Overlay implements Disposable {
   readonly device: string | null;
   /** The program's end of a memory overlay: inner frames. Null where a device stands. */
   readonly port: PacketPort | null;
+  /**
+   * What the worker cannot decide (option `punt`): receive it here, and send back what is to be carried. What the program did
+   * before it sent a packet (`apply()`, `decide()`) is in force for that packet, and no packet is punted twice. Otherwise null.
+   */
+  readonly punts: PacketPort | null;
   readonly #options: CheckedOverlayOptions;
   readonly #native: NativeNetwork;
   readonly #ownsUnderlay: boolean;
@@ -99,9 +113,14 @@ export class Overlay implements Disposable {
       mtu: this.mtu,
       ipv6: options.ipv6 || options.prefixes.some(({ family }) => family === 6),
       superPackets: kind === "tun",
+      puntPackets: options.punt === undefined ? 0 : options.puntQueue,
+      puntFlows: options.punt === "flows",
+      flowEntries: options.flowEntries,
+      flowIdleSeconds: options.flowIdleSeconds,
       ...memoryOf(this.mtu, `overlay ${options.vni}`),
     });
     this.port = this.#native.port === null ? null : PacketPort.adopt(this.#native.port);
+    this.punts = this.#native.punts === null ? null : PacketPort.adopt(this.#native.punts);
     this.#values = new BigUint64Array(addon().networkCounterLayout.length);
   }
 
@@ -144,6 +163,22 @@ export class Overlay implements Disposable {
     if (refused !== null) throw toRipstopError(refused);
   }
 
+  /**
+   * What becomes of the flow that a frame of this side belongs to (same addresses, protocol and ports; of what is not IP, same
+   * stations and type; all fragments between two hosts are one flow). `allow`: the worker carries it without asking again.
+   * `deny`: dropped as `denied`. False when the frame belongs to no flow, or when more than a thousand verdicts wait for the
+   * worker: nothing has changed then. Throws OVERLAY_NO_FLOWS without `punt: "flows"`.
+   */
+  decide(frame: Uint8Array, verdict: "allow" | "deny"): boolean {
+    this.#opened("decide");
+    if (this.#options.punt !== "flows") {
+      throw new RipstopError("OVERLAY_NO_FLOWS", 'this overlay does not ask about flows; open it with punt: "flows"', {
+        op: "decide",
+      });
+    }
+    return this.#native.decide(frame, verdict === "allow");
+  }
+
   /** Gives the device addresses ("10.42.1.1/16") and routes to it. Rejects with NETLINK_REFUSED. Needs CAP_NET_ADMIN. */
   async configure({
     addresses = [],
@@ -176,7 +211,7 @@ export class Overlay implements Disposable {
     const bridge = Object.fromEntries(
       BRIDGE_COUNTERS.map((name) => [name, this.#values[layout.indexOf(`bridge.${name}`)] ?? 0n]),
     ) as unknown as BridgeCounters;
-    return { ...nameCounters(layout, this.#values), bridge };
+    return { ...nameCounters(layout, this.#values), punt: nameLane("punt", layout, this.#values), bridge };
   }
 
   /** Null once closed. */
@@ -212,6 +247,7 @@ export class Overlay implements Disposable {
     this.#closed = true;
     this.#native.close();
     this.port?.close();
+    this.punts?.close();
     if (this.#ownsUnderlay) this.underlay.close();
   }
 
@@ -233,7 +269,7 @@ export class Overlay implements Disposable {
 /** What the law `rx + copies = tx + punts + replies + drops` leaves unexplained, over both directions; 0n at rest. */
 export function unaccountedOverlay(counters: OverlayCounters): bigint {
   const { encap, decap, answer } = unaccounted(counters);
-  return encap + counters.bridge.copies + decap + answer;
+  return encap + counters.bridge.copies + decap + answer + unaccountedLane(counters.punt);
 }
 
 function choosePort({ mode, port }: CheckedOverlayOptions): "tun" | "tap" | "memory" {

@@ -10,6 +10,13 @@ const mtu = z.int().min(MTU_MIN, `must be at least ${MTU_MIN}`).max(MTU_MAX, `mu
 /** Debug: frames of a batch that has ended are overwritten, so that a view that was kept too long shows. */
 const poison = z.boolean().default(false);
 
+export const ringPackets = z
+  .int()
+  .min(2)
+  .max(16_384)
+  .refine((value) => (value & (value - 1)) === 0, "must be a power of two")
+  .default(256);
+
 const made = {
   /** The device to make; it vanishes with the port. */
   device: deviceName.min(1, "is empty; name the device that is to be made"),
@@ -39,12 +46,7 @@ const memoryPairOptions = z.strictObject({
     .max(1 << 20)
     .multipleOf(2048, "must be a multiple of 2048")
     .default(2048),
-  ringPackets: z
-    .int()
-    .min(2)
-    .max(16_384)
-    .refine((value) => (value & (value - 1)) === 0, "must be a power of two")
-    .default(256),
+  ringPackets,
   poison,
 });
 

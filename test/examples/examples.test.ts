@@ -20,13 +20,14 @@ async function output(example: string, ...args: string[]): Promise<string> {
 }
 
 describe("the examples", () => {
-  it("are eight, and each is run by a test", () => {
+  it("are nine, and each is run by a test", () => {
     assert.deepEqual(
       readdirSync(sources)
         .filter((name) => name.endsWith(".ts"))
         .sort(),
       [
         "custom-store.ts",
+        "firewall.ts",
         "learning-switch.ts",
         "mirror-to-pcap.ts",
         "multi-tenant.ts",
@@ -67,7 +68,8 @@ describe("the examples", () => {
     assert.equal(Number(passed) + Number(over), 210);
     // A burst of 20 and all 10 of the quiet source, and what a slow machine refills meanwhile.
     assert.ok(Number(passed) >= 30 && Number(passed) < 100, text);
-    assert.match(text, /10\.0\.0\.2: 1\d tokens left/);
+    assert.match(text, /10\.42\.1\.2: 1\d tokens left/);
+    assert.ok(text.endsWith(`\n${passed} arrived\n`), text);
   });
 
   it("custom-store: two nodes take subnets from it and find each other", async () => {

@@ -2,66 +2,13 @@
 // every overlay: what was received was sent, answered or dropped under a name, copies included.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { RipstopError } from "../../src/lib/errors.js";
-import { Overlay, unaccountedOverlay } from "../../src/library/overlay.js";
-import type { OverlayOptions, OverlayPeer } from "../../src/library/overlay-options.js";
-import type { PacketPort } from "../../src/library/packet-port.js";
-import { unaccountedPort } from "../../src/library/port-counters.js";
+import { Overlay } from "../../src/library/overlay.js";
+import type { OverlayOptions } from "../../src/library/overlay-options.js";
 import { Underlay } from "../../src/library/underlay.js";
-import { MemoryLan } from "../../src/testing/memory-lan.js";
 import { ethernetFrame as ethernet, udpPacket as ipv4Udp } from "../../src/testing/packets.js";
+import { code, mac, peer, routedPeer, type Site, take, underlayOf, withSite } from "../support/memory-site.js";
 import { until } from "../support/until.js";
 
-const code = (expected: string) => (error: unknown) => error instanceof RipstopError && error.code === expected;
-const underlayOf = (node: number) => `192.0.2.${node}`;
-const peer = (node: number, more: Partial<OverlayPeer> = {}): OverlayPeer => ({ underlay: underlayOf(node), ...more });
-const routedPeer = (node: number) => peer(node, { prefixes: [`10.42.${node}.0/24`] });
-
-class Site {
-  readonly lan = new MemoryLan();
-  readonly overlays: Overlay[] = [];
-
-  open(node: number, options: Partial<OverlayOptions> = {}, underlay?: Underlay): Overlay {
-    const overlay = Overlay.open({
-      underlay: underlay ?? this.lan.join(underlayOf(node)),
-      vni: 42,
-      port: "memory",
-      prefixes: options.mode === "bridged" ? [] : [`10.42.${node}.0/24`],
-      ...options,
-    });
-    this.overlays.push(overlay);
-    return overlay;
-  }
-
-  async end(): Promise<void> {
-    for (const overlay of this.overlays) {
-      assert.equal(unaccountedOverlay(overlay.counters()), 0n, `${overlay.toString()}: the law of the counters`);
-      if (overlay.port !== null) assert.equal(unaccountedPort(overlay.port.counters(), overlay.port.count), 0n);
-    }
-    await this.lan.close();
-  }
-}
-
-const withSite = (body: (site: Site) => Promise<void>) => async (): Promise<void> => {
-  const site = new Site();
-  try {
-    await body(site);
-  } finally {
-    await site.end();
-  }
-};
-
-/** The next frames that come out of an overlay. */
-async function take(overlay: Overlay, count: number): Promise<Uint8Array[]> {
-  const frames: Uint8Array[] = [];
-  await until(`${count} frames of ${overlay.toString()}`, () => {
-    frames.push(...(overlay.port as PacketPort).receiveCopies());
-    return frames.length >= count;
-  });
-  return frames;
-}
-
-const mac = (last: number) => `02:00:00:00:00:${last.toString(16).padStart(2, "0")}`;
 const BROADCAST = "ff:ff:ff:ff:ff:ff";
 
 describe("a routed overlay", () => {

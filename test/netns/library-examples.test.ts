@@ -15,12 +15,12 @@ const folder = resolve(import.meta.dirname, "../../examples");
 async function withExample(
   namespace: string,
   [example, ...args]: readonly [string, ...string[]],
-  body: (first: string, lines: readonly string[]) => Promise<void>,
+  body: (first: string) => Promise<void>,
+  lines: string[] = [],
 ): Promise<void> {
   const command = ["netns", "exec", namespace, process.execPath, resolve(folder, `${example}.js`), ...args];
   const child: ChildProcess = spawn("ip", command, { stdio: ["ignore", "pipe", "inherit"] });
   const ended = new Promise<number | null>((done) => child.once("close", done));
-  const lines: string[] = [];
   const reader = createInterface({ input: child.stdout as NonNullable<ChildProcess["stdout"]> });
   const first = await new Promise<string>((done, fail) => {
     reader.once("line", done);
@@ -28,7 +28,7 @@ async function withExample(
   });
   reader.on("line", (line) => lines.push(line));
   try {
-    await body(first, lines);
+    await body(first);
   } finally {
     child.kill("SIGTERM");
     assert.equal(await ended, 0, `${example} ends by itself`);
@@ -36,6 +36,40 @@ async function withExample(
 }
 
 describe("the examples with devices", () => {
+  it("firewall: carries what is allowed without asking again, and nothing else", { skip: rootNeeded }, async () => {
+    await withTwoHosts(async ({ ours, other }) => {
+      const wall = ["firewall", "192.0.2.1", "10.42.1.1/24", "192.0.2.2", "10.42.2.0/24", "7000"] as const;
+      const plain = ["static-two-nodes", "192.0.2.2", "10.42.2.1/24", "192.0.2.1", "10.42.1.0/24"] as const;
+      const heard: string[] = [];
+      await withExample(
+        ours.name,
+        wall,
+        (first) =>
+          withExample(other.name, plain, async () => {
+            assert.equal(first, "rs42: 10.42.1.1/24 over 192.0.2.1, open 7000");
+            assert.match(await ours.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", "10.42.2.1"), / 0% packet loss/);
+            await runTcpCheck({ from: ours.name, to: other.name, address: "10.42.2.1", port: 7000, mebibytes: 16 });
+            await runTcpCheck({ from: other.name, to: ours.name, address: "10.42.1.1", port: 7000, mebibytes: 16 });
+            await assert.rejects(
+              runTcpCheck({
+                from: ours.name,
+                to: other.name,
+                address: "10.42.2.1",
+                port: 7001,
+                mebibytes: 1,
+                timeoutMs: 4000,
+              }),
+            );
+          }),
+        heard,
+      );
+      const said = /^(\d+) packets asked about, (\d+) carried, (\d+) denied$/.exec(heard.at(-1) ?? "") ?? [];
+      const [asked = 0, carried = 0, denied = 0] = said.slice(1).map(Number);
+      assert.ok(asked > 0 && asked < carried / 100, `${asked} of ${carried} came up`);
+      assert.ok(denied > 0, "the connection that is not allowed was tried more than once");
+    });
+  });
+
   it("static-two-nodes: the same program on two hosts, pings and a stream both ways", {
     skip: rootNeeded,
   }, async () => {

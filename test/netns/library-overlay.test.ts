@@ -54,6 +54,37 @@ describe("an overlay of the library", () => {
     });
   });
 
+  it("adds a peer when the first packet to it comes up, and loses none of the pings", {
+    skip: rootNeeded,
+  }, async () => {
+    await withTwoHosts(async (hosts) => {
+      const { ours, other } = hosts;
+      await kernelVxlan(hosts, 45, "10.45.0.2/24", ["local", "192.0.2.2"]);
+      await other.exec("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx", "dst", "192.0.2.1");
+      const mac = (await other.exec("cat", "/sys/class/net/vx/address")).trim();
+      await withLibraryProcess(
+        ours.name,
+        {
+          underlay: { address: "192.0.2.1" },
+          overlay: { vni: 45, mode: "bridged", device: "punt0", punt: "destinations" },
+          peers: [],
+          onDemand: [{ underlay: "192.0.2.2", macs: [mac] }],
+          addresses: ["10.45.0.1/24"],
+          routes: [],
+        },
+        async (library) => {
+          // The address is given, so that the first frame is one to a station, not a broadcast to nobody.
+          await ours.ip("neighbor", "add", "10.45.0.2", "lladdr", mac, "dev", "punt0", "nud", "permanent");
+          const said = await ours.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", "10.45.0.2");
+          assert.match(said, / 0% packet loss/);
+          await runTcpCheck({ from: ours.name, to: other.name, address: "10.45.0.2", mebibytes: 16 });
+          const { punted, encapTx } = await library.state();
+          assert.ok(punted >= 1 && punted < 20, `${punted} of ${encapTx} frames came up`);
+        },
+      );
+    });
+  });
+
   it("bridges with a kernel VXLAN peer: ARP is flooded, addresses are learned both ways", {
     skip: rootNeeded,
   }, async () => {

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { type LearnedAddress, Overlay, unaccountedOverlay } from "../../src/library/overlay.js";
 import type { OverlayOptions, OverlayPeer } from "../../src/library/overlay-options.js";
+import type { PacketPort } from "../../src/library/packet-port.js";
 import type { UnderlayOptions } from "../../src/library/underlay.js";
 
 export interface LibraryPlan {
@@ -13,6 +14,8 @@ export interface LibraryPlan {
   readonly peers: readonly OverlayPeer[];
   readonly addresses: readonly string[];
   readonly routes: readonly string[];
+  /** Peers that the program adds when the first packet to nobody known comes up (overlay option `punt`). */
+  readonly onDemand?: readonly OverlayPeer[];
 }
 
 export interface LibraryAnswer {
@@ -20,6 +23,7 @@ export interface LibraryAnswer {
   readonly encapTx: number;
   readonly decapTx: number;
   readonly flooded: number;
+  readonly punted: number;
   readonly unaccounted: number;
   readonly learned: readonly LearnedAddress[];
 }
@@ -61,6 +65,8 @@ async function run(plan: LibraryPlan): Promise<void> {
   using overlay = Overlay.open({ underlay: plan.underlay, ...plan.overlay });
   overlay.apply(plan.peers);
   await overlay.configure({ addresses: plan.addresses, routes: plan.routes });
+  // It ends with the overlay; an error of its own ends the program.
+  if (overlay.punts !== null) void addOnDemand(overlay, plan);
   for await (const _ of createInterface({ input: process.stdin })) {
     const counters = overlay.counters();
     const answer: LibraryAnswer = {
@@ -68,10 +74,18 @@ async function run(plan: LibraryPlan): Promise<void> {
       encapTx: Number(counters.encap.txPackets),
       decapTx: Number(counters.decap.txPackets),
       flooded: Number(counters.bridge.flooded),
+      punted: Number(counters.encap.punts),
       unaccounted: Number(unaccountedOverlay(counters)),
       learned: overlay.learned(),
     };
     process.stdout.write(`${JSON.stringify(answer)}\n`);
+  }
+}
+
+async function addOnDemand(overlay: Overlay, { peers, onDemand = [] }: LibraryPlan): Promise<void> {
+  for await (const batch of overlay.punts as PacketPort) {
+    overlay.apply([...peers, ...onDemand]);
+    batch.send();
   }
 }
 

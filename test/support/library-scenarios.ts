@@ -45,6 +45,10 @@ const NETWORK: NativeNetworkOptions = {
   mtu: 1450,
   ipv6: false,
   superPackets: false,
+  puntPackets: 0,
+  puntFlows: false,
+  flowEntries: 16,
+  flowIdleSeconds: 1,
 };
 
 function nativePair() {

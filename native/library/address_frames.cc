@@ -1,4 +1,4 @@
-#include "library/routed_port.h"
+#include "library/address_frames.h"
 
 #include <cstring>
 
@@ -25,17 +25,13 @@ const fwd::Peer* FindPeer(const fwd::Snapshot& table, const pkt::Packet& packet)
 
 }  // namespace
 
-uint32_t RoutedPort::Receive(pkt::Batch& out, pkt::LaneCounters& counters) {
-  const uint32_t first = out.count;
-  const uint32_t received = port_.Receive(out, counters);
-  if (table_ == nullptr) return received;
-  for (uint32_t i = first; i < out.count; ++i) {
-    const fwd::Peer* peer = FindPeer(*table_, *out.items[i]);
+void AddressFrames(const fwd::Snapshot& table, pkt::Batch& batch) {
+  for (pkt::Packet* packet : batch) {
+    const fwd::Peer* peer = FindPeer(table, *packet);
     if (peer == nullptr) continue;
-    std::memcpy(out.items[i]->data, peer->vtep_mac, net::kMacBytes);
-    std::memcpy(out.items[i]->data + net::kEtherSource, table_->vtep_mac(), net::kMacBytes);
+    std::memcpy(packet->data, peer->vtep_mac, net::kMacBytes);
+    std::memcpy(packet->data + net::kEtherSource, table.vtep_mac(), net::kMacBytes);
   }
-  return received;
 }
 
 }  // namespace library
