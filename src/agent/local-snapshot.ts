@@ -32,18 +32,27 @@ export function snapshotPath(stateDir: string): string {
   return join(stateDir, "snapshot.json");
 }
 
+/** A file of 5,000 leases is 2 MB, and is written again and again: as one text each would be garbage of several times that. */
+const PIECE_RECORDS = 128;
+
 export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot): Promise<void> {
-  const records = new Map(snapshot.leases).set(snapshot.own.key, snapshot.own);
-  const file: z.infer<typeof fileSchema> = {
-    layout: 1,
-    networkConfig: snapshot.networkConfig,
-    ownKey: snapshot.own.key,
-    leases: [],
-  };
-  const empty = JSON.stringify(file);
-  const text = `${empty.slice(0, -"]}".length)}${[...records.values()].map(recordText).join()}]}`;
   // The attributes of other nodes are nobody else's business on this host.
-  await writeFileAtomic(path, text, { mode: 0o600, directoryMode: 0o700 });
+  await writeFileAtomic(path, snapshotText(snapshot), { mode: 0o600, directoryMode: 0o700 });
+}
+
+function* snapshotText({ networkConfig, own, leases }: LocalSnapshot): Generator<string, void, void> {
+  const file: z.infer<typeof fileSchema> = { layout: 1, networkConfig, ownKey: own.key, leases: [] };
+  yield `${JSON.stringify(file).slice(0, -"]}".length)}${recordText(own)}`;
+  let piece = "";
+  let count = 0;
+  for (const [key, lease] of leases) {
+    if (key === own.key) continue;
+    piece += `,${recordText(lease)}`;
+    if (++count % PIECE_RECORDS > 0) continue;
+    yield piece;
+    piece = "";
+  }
+  yield `${piece}]}`;
 }
 
 /** A lease never changes, so its text is made once. */

@@ -11,7 +11,10 @@ export interface AtomicWriteOptions {
   readonly directoryMode?: number;
 }
 
-export async function writeFileAtomic(path: string, text: string, options: AtomicWriteOptions = {}): Promise<void> {
+/** In pieces, a long text is never in memory as a whole. */
+export type Text = string | Iterable<string>;
+
+export async function writeFileAtomic(path: string, text: Text, options: AtomicWriteOptions = {}): Promise<void> {
   const directory = dirname(path);
   await mkdir(directory, { recursive: true, mode: options.directoryMode ?? 0o755 });
   const temporary = `${path}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`;
@@ -26,11 +29,11 @@ export async function writeFileAtomic(path: string, text: string, options: Atomi
 }
 
 /** Creates a new file with all its bytes on disk; fails when the name exists. */
-export async function writeDurably(path: string, text: string, mode: number): Promise<void> {
+export async function writeDurably(path: string, text: Text, mode: number): Promise<void> {
   const file = await open(path, "wx", mode);
   try {
     await file.chmod(mode);
-    await file.writeFile(text);
+    for (const piece of typeof text === "string" ? [text] : text) await file.appendFile(piece);
     await file.sync();
   } finally {
     await file.close();

@@ -18,6 +18,10 @@ export class FakeKube {
   compactedBelow = 0;
   /** Every request is answered with this status, when set. */
   failWith: number | null = null;
+  /** Seconds in Retry-After of those answers. */
+  retryAfter: number | null = null;
+  /** When each request came (performance.now()), beside `calls`. */
+  readonly times: number[] = [];
   /** Only this bearer token is let in, when set. */
   token: string | null = null;
   eventsForbidden = false;
@@ -135,9 +139,13 @@ export class FakeKube {
     const url = new URL(request.url ?? "/", this.url);
     let body = "";
     for await (const chunk of request) body += String(chunk);
+    this.times.push(performance.now());
     this.calls.push(`${request.method} ${url.pathname}${url.searchParams.has("watch") ? " watch" : ""}`);
     if (this.token !== null && request.headers.authorization !== `Bearer ${this.token}`) return status(response, 401);
-    if (this.failWith !== null) return status(response, this.failWith);
+    if (this.failWith !== null) {
+      if (this.retryAfter !== null) response.setHeader("Retry-After", String(this.retryAfter));
+      return status(response, this.failWith);
+    }
     const [, , , kind, name, sub] = url.pathname.split("/");
     if (kind === "namespaces") return this.#namespaced(request, response, body);
     if (name === undefined && url.searchParams.has("watch")) return this.#watch(url, response);

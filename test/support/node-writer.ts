@@ -1,9 +1,9 @@
-// Makes and changes many Node objects: node-writer URL TOKEN create COUNT | change COUNT RATE. Runs where the API server is;
+// Makes and changes many Node objects: node-writer URL TOKEN create COUNT | change COUNT RATE [GENERATION]. Runs where the API server is;
 // node I has the pod CIDR 10.(64+I/256).(I%256).0/24 and says what flannel's vxlan backend says. `change` gives the first
 // COUNT nodes other MACs, RATE a second, and prints a JSON array of when each was accepted (milliseconds of the wall clock).
 import { Agent, request } from "node:https";
 
-const [url, token, verb, count, rate] = process.argv.slice(2);
+const [url, token, verb, count, rate, generation = "1"] = process.argv.slice(2);
 const agent = new Agent({ keepAlive: true, maxSockets: 16, rejectUnauthorized: false });
 const PREFIX = "flannel.alpha.coreos.com";
 
@@ -18,6 +18,30 @@ function annotations(index: number, generation: number): Record<string, string> 
     [`${PREFIX}/backend-type`]: "vxlan",
     [`${PREFIX}/backend-data`]: JSON.stringify({ VNI: 1, VtepMAC: mac }),
     [`${PREFIX}/public-ip`]: `172.16.${index >> 8}.${index & 255}`,
+  };
+}
+
+/** What a kubelet reports, in its size: conditions, and the names of 50 images, which are most of a Node object. */
+function statusOf(index: number): object {
+  const digest = (image: number) => (index * 1000 + image).toString(16).padStart(64, "0");
+  return {
+    capacity: { cpu: "8", memory: "32600000Ki", pods: "110", "ephemeral-storage": "100000000Ki" },
+    addresses: [{ type: "InternalIP", address: `172.16.${index >> 8}.${index & 255}` }],
+    conditions: ["MemoryPressure", "DiskPressure", "PIDPressure", "Ready"].map((type) => ({
+      type,
+      status: type === "Ready" ? "True" : "False",
+      reason: "KubeletHasNothingToComplainAbout",
+      message: "kubelet has nothing to complain about",
+      lastHeartbeatTime: "2026-01-01T00:00:00Z",
+      lastTransitionTime: "2026-01-01T00:00:00Z",
+    })),
+    images: Array.from({ length: 50 }, (_, image) => ({
+      names: [
+        `registry.example.org/team-${image}/service-${image}@sha256:${digest(image)}`,
+        `registry.example.org/team-${image}/service-${image}:v1.${image}.0`,
+      ],
+      sizeBytes: 100_000_000 + image,
+    })),
   };
 }
 
@@ -41,11 +65,12 @@ function send(method: string, path: string, body: object, type: string): Promise
 async function create(index: number): Promise<void> {
   const metadata = { name: `peer-${index}`, annotations: annotations(index, 0) };
   const spec = { podCIDR: nodeCidr(index), podCIDRs: [nodeCidr(index)] };
-  await send("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata, spec }, "application/json");
+  const status = statusOf(index);
+  await send("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata, spec, status }, "application/json");
 }
 
 async function change(index: number): Promise<number> {
-  const patch = { metadata: { annotations: annotations(index, 1) } };
+  const patch = { metadata: { annotations: annotations(index, Number(generation)) } };
   await send("PATCH", `/api/v1/nodes/peer-${index}`, patch, "application/merge-patch+json");
   return Date.now();
 }

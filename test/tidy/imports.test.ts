@@ -27,6 +27,7 @@ const MUST_NOT_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_SPAWN: Readonly<Record<string, string>> = {
   "src/agent/dataplane-process.ts": "the data plane, a process of its own",
   "src/host/command.ts": "tools without a library: iptables, nft, wg, commands of the extension backend",
+  "src/store/kube/credentials.ts": "the reader of Kubernetes credentials, whose library is large",
   "src/lab/": "ip, ping, iperf3 and the nodes' programs, inside the lab's namespaces",
 };
 

@@ -8,7 +8,7 @@ import type { LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
 import { goJson } from "../../lib/json.js";
 import type { NodeAddresses, Subnets } from "../store.js";
-import type { KubeNode } from "./node.js";
+import { type KubeNode, VALUE_CHARS_MAX } from "./node.js";
 
 export interface AnnotationNames {
   readonly subnetManager: string;
@@ -27,8 +27,6 @@ export interface AnnotationNames {
 
 /** A domain with at least one dot, a slash, and what the names continue. */
 const PREFIX = /^(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\/[0-9a-z_-]*$/;
-/** As much as the API server takes for all annotations of an object is 256 KiB; ours are a few hundred bytes. */
-const VALUE_CHARS_MAX = 4096;
 
 /** The rule of flannel's -kube-annotation-prefix: a slash is added where there is none, else a dash where none ends it. */
 export function annotationNames(prefix: string): AnnotationNames {
@@ -84,8 +82,7 @@ export function decodeNode(node: KubeNode, names: AnnotationNames): NodeLease | 
   const subnets = assignedSubnets(node);
   if (typeof subnets === "string") return subnets;
   for (const [name, value] of node.annotations) {
-    if (value.length > VALUE_CHARS_MAX)
-      return `annotation ${name} has ${value.length} characters; ${VALUE_CHARS_MAX} are read`;
+    if (value.length > VALUE_CHARS_MAX) return `annotation ${name} has more than ${VALUE_CHARS_MAX} characters`;
   }
   const publicIp = address(names.publicIp, text(names.publicIp), parseIpv4);
   if (typeof publicIp === "string") return publicIp;

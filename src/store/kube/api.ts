@@ -4,7 +4,6 @@
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 export interface NodePage {
-  readonly items: readonly unknown[];
   readonly resourceVersion: string;
   /** Token of the next page; empty on the last. */
   readonly continueToken: string;
@@ -27,7 +26,13 @@ export interface KubeApi {
   /** Null when there is no such node. */
   getNode(name: string, signal: AbortSignal): Promise<JsonObject | null>;
   getPod(namespace: string, name: string, signal: AbortSignal): Promise<JsonObject | null>;
-  listNodes(limit: number, continueToken: string, signal: AbortSignal): Promise<NodePage>;
+  /** Each node is told as it comes; a page that breaks off in the middle rejects all the same. */
+  listNodes(
+    limit: number,
+    continueToken: string,
+    hear: (item: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<NodePage>;
   /** Resolves when the server ends the stream; rejects when it breaks, falls silent, or the listener throws. */
   watchNodes(resourceVersion: string, listener: WatchListener, signal: AbortSignal): Promise<void>;
   /** Strategic merge patch of the status subresource: all that flannel's ClusterRole allows. Null: no such node. */

@@ -1,11 +1,13 @@
 // The API server over HTTP. Where it is and how we prove who we are is @kubernetes/client-node's matter (credentials.ts); the
 // requests are ours, because its watch has no time-out and swallows what its callbacks throw.
-import { statSync } from "node:fs";
 import * as http from "node:http";
 import * as https from "node:https";
 import { RipstopError } from "../../lib/errors.js";
-import { type Credentials, type KubeSource, readCredentials } from "./credentials.js";
+import { systemClock } from "../../lib/clock.js";
+import type { KubeSource } from "./credentials.js";
+import { CurrentCredentials } from "./current-credentials.js";
 import { type JsonObject, type KubeApi, KubeGone, type NodePage, type WatchListener } from "./api.js";
+import { ListItems } from "./list-items.js";
 import { record } from "./node.js";
 import { splitLines } from "./watch-lines.js";
 
@@ -14,10 +16,8 @@ const CALL_MS = 10_000;
 const WATCH_SECONDS = { min: 240, max: 480 };
 const WATCH_SILENCE_MS = 120_000;
 const BODY_BYTES_MAX = 256 << 20;
-/** Tokens and certificates are files that others replace, or are handed out for a time; a 401 has them read again at once. */
-const CREDENTIALS_AGE_MS = 600_000;
-const LOOK_MS = 10_000;
-const SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/** However long a busy server asks us to wait. */
+const HOLD_MS_MAX = 60_000;
 
 interface Call {
   readonly method: "GET" | "PATCH" | "POST";
@@ -27,25 +27,21 @@ interface Call {
 }
 
 export class KubeHttpApi implements KubeApi {
-  readonly #source: KubeSource;
-  #credentials: Credentials;
-  #readAtMs = performance.now();
-  #lookedAtMs = performance.now();
-  #changedAtMs: number;
+  readonly #credentials: CurrentCredentials;
   #agent: { readonly identity: string; readonly agent: http.Agent } | null = null;
+  /** A busy server asked for silence until then (performance.now()). */
+  #heldUntilMs = 0;
 
-  private constructor(source: KubeSource, credentials: Credentials) {
-    this.#source = source;
+  private constructor(credentials: CurrentCredentials) {
     this.#credentials = credentials;
-    this.#changedAtMs = this.#fileTime();
   }
 
   static async open(source: KubeSource): Promise<KubeHttpApi> {
-    return new KubeHttpApi(source, await readCredentials(source));
+    return new KubeHttpApi(await CurrentCredentials.open(source));
   }
 
   describe(): string {
-    return this.#credentials.server;
+    return this.#credentials.value.server;
   }
 
   async getNode(name: string, signal: AbortSignal): Promise<JsonObject | null> {
@@ -57,19 +53,28 @@ export class KubeHttpApi implements KubeApi {
     return await this.#object({ method: "GET", path }, signal);
   }
 
-  async listNodes(limit: number, continueToken: string, signal: AbortSignal): Promise<NodePage> {
+  async listNodes(
+    limit: number,
+    continueToken: string,
+    hear: (item: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<NodePage> {
     const query = new URLSearchParams({ limit: String(limit) });
     if (continueToken !== "") query.set("continue", continueToken);
-    const list = await this.#object({ method: "GET", path: `/api/v1/nodes?${query}` }, signal);
-    const metadata = record(list?.["metadata"]);
-    const { resourceVersion, continue: next } = metadata;
-    if (!Array.isArray(list?.["items"]) || typeof resourceVersion !== "string") {
+    const path = `/api/v1/nodes?${query}`;
+    const items = new ListItems((text) => hear(JSON.parse(text)));
+    const rest = await this.#ask({ method: "GET", path }, signal, async (response) => {
+      await eachChunk(response, (chunk) => items.push(chunk));
+      return record(JSON.parse(items.rest()));
+    });
+    const { resourceVersion, continue: next } = record(rest?.["metadata"]);
+    if (!Array.isArray(rest?.["items"]) || typeof resourceVersion !== "string") {
       throw new RipstopError(
         "STORE_UNAVAILABLE",
         `${this.describe()} answered a list of nodes with something else; is it a Kubernetes API server?`,
       );
     }
-    return { items: list["items"] as unknown[], resourceVersion, continueToken: typeof next === "string" ? next : "" };
+    return { resourceVersion, continueToken: typeof next === "string" ? next : "" };
   }
 
   async watchNodes(resourceVersion: string, listener: WatchListener, signal: AbortSignal): Promise<void> {
@@ -81,6 +86,7 @@ export class KubeHttpApi implements KubeApi {
       timeoutSeconds: String(seconds),
     });
     const path = `/api/v1/nodes?${query}`;
+    await this.#untilNotHeld(signal);
     const response = await this.#send({ method: "GET", path }, signal);
     if (response.statusCode !== 200) await this.#refuse(response, path);
     listener.opened();
@@ -120,14 +126,23 @@ export class KubeHttpApi implements KubeApi {
     this.#agent?.agent.destroy();
   }
 
-  /** The answer's object; null for 404. */
-  async #object(call: Call, signal: AbortSignal): Promise<JsonObject | null> {
+  #object(call: Call, signal: AbortSignal): Promise<JsonObject | null> {
+    return this.#ask(call, signal, async (response) => record(JSON.parse(await readBody(response))));
+  }
+
+  /** What `read` makes of the answer; null for 404. */
+  async #ask<T>(
+    call: Call,
+    signal: AbortSignal,
+    read: (response: http.IncomingMessage) => Promise<T>,
+  ): Promise<T | null> {
+    await this.#untilNotHeld(signal);
     const bound = AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
     let response = await this.#send(call, bound);
     if (response.statusCode === 401) {
       // A token that was rotated since we read it.
       response.resume();
-      await this.#readAgain();
+      await this.#credentials.renew();
       response = await this.#send(call, bound);
     }
     if (response.statusCode === 404) {
@@ -136,17 +151,22 @@ export class KubeHttpApi implements KubeApi {
     }
     if (response.statusCode === undefined || response.statusCode >= 300) return await this.#refuse(response, call.path);
     try {
-      return record(JSON.parse(await readBody(response)));
+      return await read(response);
     } catch (error) {
       signal.throwIfAborted();
       throw this.#broken(call.path, error);
     }
   }
 
+  async #untilNotHeld(signal: AbortSignal): Promise<void> {
+    const left = this.#heldUntilMs - performance.now();
+    if (left > 0) await systemClock.sleep(left, signal);
+  }
+
   async #send({ method, path, body, contentType }: Call, signal: AbortSignal): Promise<http.IncomingMessage> {
-    await this.#refresh();
+    await this.#credentials.refresh();
     const text = body === undefined ? undefined : JSON.stringify(body);
-    const { server, headers, auth } = this.#credentials;
+    const { server, headers, auth } = this.#credentials.value;
     const target = new URL(`${server}${path}`);
     try {
       const request = (target.protocol === "https:" ? https : http).request(target, {
@@ -172,7 +192,7 @@ export class KubeHttpApi implements KubeApi {
 
   /** One agent keeps connections open; another one only for other certificates. */
   #agentFor(secure: boolean): http.Agent {
-    const { ca, cert, key, servername, trusting } = this.#credentials;
+    const { ca, cert, key, servername, trusting } = this.#credentials.value;
     const identity = [secure, ca, cert, key, servername, trusting].map(String).join("\n");
     if (this.#agent?.identity === identity) return this.#agent.agent;
     const keep = { keepAlive: true, maxSockets: 4, keepAliveMsecs: 10_000 };
@@ -190,25 +210,6 @@ export class KubeHttpApi implements KubeApi {
     return agent;
   }
 
-  async #refresh(): Promise<void> {
-    const now = performance.now();
-    if (now - this.#lookedAtMs < LOOK_MS) return;
-    this.#lookedAtMs = now;
-    if (this.#fileTime() === this.#changedAtMs && now - this.#readAtMs < CREDENTIALS_AGE_MS) return;
-    await this.#readAgain();
-  }
-
-  async #readAgain(): Promise<void> {
-    this.#changedAtMs = this.#fileTime();
-    this.#readAtMs = performance.now();
-    this.#credentials = await readCredentials(this.#source);
-  }
-
-  #fileTime(): number {
-    const path = this.#source.kubeconfigFile === "" ? SERVICE_ACCOUNT_TOKEN : this.#source.kubeconfigFile;
-    return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  }
-
   async #refuse(response: http.IncomingMessage, path: string): Promise<never> {
     const status = response.statusCode ?? 0;
     const said = await readBody(response).then(
@@ -216,10 +217,7 @@ export class KubeHttpApi implements KubeApi {
       () => "",
     );
     if (status === 410) throw new KubeGone(said);
-    if (status === 401) {
-      this.#lookedAtMs = Number.NEGATIVE_INFINITY;
-      this.#readAtMs = Number.NEGATIVE_INFINITY;
-    }
+    if (status === 401) await this.#credentials.renew();
     const what = `${this.describe()} answered ${path.split("?")[0]} with ${status}${said === "" ? "" : `: ${said}`}`;
     if (status === 401 || status === 403) {
       throw new RipstopError(
@@ -227,8 +225,11 @@ export class KubeHttpApi implements KubeApi {
         `${what}; check the service account and the ClusterRole of docs/kubernetes.md`,
       );
     }
-    const retryAfter = response.headers["retry-after"];
-    const wait = status === 429 && retryAfter !== undefined ? ` (asked to wait ${retryAfter} s)` : "";
+    const asked = Number(response.headers["retry-after"]);
+    const hold = asked > 0 ? Math.min(asked * 1000, HOLD_MS_MAX) : 0;
+    // Some more than asked for, so that the nodes of a cluster do not come back together.
+    this.#heldUntilMs = Math.max(this.#heldUntilMs, performance.now() + hold * (1 + Math.random() / 2));
+    const wait = hold > 0 ? ` (it asks us to wait ${asked} s)` : "";
     throw new RipstopError("STORE_UNAVAILABLE", `${what}${wait}; check the API server`);
   }
 
@@ -245,13 +246,17 @@ export class KubeHttpApi implements KubeApi {
 
 async function readBody(response: http.IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
+  await eachChunk(response, (chunk) => chunks.push(chunk));
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function eachChunk(response: http.IncomingMessage, hear: (chunk: Buffer) => void): Promise<void> {
   let size = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.length;
     if (size > BODY_BYTES_MAX) throw new Error(`the answer is larger than ${BODY_BYTES_MAX >> 20} MiB`);
-    chunks.push(chunk);
+    hear(chunk);
   }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** The sentence in a Status object, or the beginning of whatever came. */

@@ -24,7 +24,7 @@ import {
   published,
 } from "./annotations.js";
 import type { KubeApi } from "./api.js";
-import { contentOf, type KubeNode, readNode } from "./node.js";
+import { type KubeNode, readNode, sameNode } from "./node.js";
 import { NetConfFile } from "./net-conf-file.js";
 import { OwnNode } from "./own-node.js";
 import { NodeReflector } from "./reflector.js";
@@ -46,7 +46,7 @@ const SETTLE_MS = 10;
 const LIST_MS = 30_000;
 
 interface Known {
-  readonly content: string;
+  readonly node: KubeNode;
   /** Null: not part of the overlay; a text: why it cannot be used. */
   readonly lease: Lease | null | string;
 }
@@ -221,17 +221,17 @@ export class KubeStore implements Store {
 
   /** The same object as long as nothing about the node changed that we read. */
   #leaseOf(node: KubeNode): Lease | null | string {
-    const content = contentOf(node);
     const known = this.#known.get(node.name);
+    const isKnown = known !== undefined && (known.node === node || sameNode(known.node, node));
     const isOwn = node.name === this.#name;
-    if (known?.content === content && !isOwn) return known.lease;
+    if (isKnown && !isOwn) return known.lease;
     const decoded = decodeNode(node, this.#names);
     if (decoded === null || typeof decoded === "string") {
-      this.#known.set(node.name, { content, lease: decoded });
+      this.#known.set(node.name, { node, lease: decoded });
       return decoded;
     }
     const attrs = isOwn ? this.#asWanted(decoded.attrs, node) : decoded.attrs;
-    if (known?.content === content && known.lease !== null && typeof known.lease !== "string") {
+    if (isKnown && known.lease !== null && typeof known.lease !== "string") {
       if (sameAttrs(known.lease.attrs, attrs)) return known.lease;
     }
     this.#revision++;
@@ -243,7 +243,7 @@ export class KubeStore implements Store {
       createRevision: BigInt(node.createdMs),
       modRevision: this.#revision,
     };
-    this.#known.set(node.name, { content, lease });
+    this.#known.set(node.name, { node, lease });
     return lease;
   }
 

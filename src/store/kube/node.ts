@@ -13,6 +13,9 @@ export interface KubeNode {
   readonly podCidrs: readonly string[];
 }
 
+/** As much as the API server takes for all annotations of an object is 256 KiB; ours are a few hundred bytes. */
+export const VALUE_CHARS_MAX = 4096;
+
 type Unknowns = Readonly<Record<string, unknown>>;
 
 /** Null when the object has no name, so that it cannot be told from others. */
@@ -26,7 +29,7 @@ export function readNode(object: unknown, names: AnnotationNames): KubeNode | nu
   const annotations = new Map<string, string>();
   for (const key of Object.values(names) as string[]) {
     const value = all[key];
-    if (typeof value === "string") annotations.set(key, value);
+    if (typeof value === "string") annotations.set(key, value.length > VALUE_CHARS_MAX ? beginning(value) : value);
   }
   const several = Array.isArray(spec["podCIDRs"]) ? (spec["podCIDRs"] as unknown[]) : [];
   const cidrs = several.length > 0 ? several : [spec["podCIDR"]];
@@ -39,13 +42,24 @@ export function readNode(object: unknown, names: AnnotationNames): KubeNode | nu
   };
 }
 
-/** Equal texts mean that nothing we read has changed. */
-export function contentOf(node: KubeNode): string {
-  return JSON.stringify([node.uid, node.createdMs, [...node.annotations], node.podCidrs]);
+/** Nothing that we read has changed. */
+export function sameNode(a: KubeNode, b: KubeNode): boolean {
+  return (
+    a.uid === b.uid &&
+    a.createdMs === b.createdMs &&
+    a.annotations.size === b.annotations.size &&
+    [...a.annotations].every(([name, value]) => b.annotations.get(name) === value) &&
+    a.podCidrs.join() === b.podCidrs.join()
+  );
 }
 
 export function record(value: unknown): Unknowns {
   return typeof value === "object" && value !== null ? (value as Unknowns) : {};
+}
+
+/** Long enough to be seen as too long; a copy, because a slice would keep the whole in memory. */
+function beginning(value: string): string {
+  return Buffer.from(value.slice(0, VALUE_CHARS_MAX + 1)).toString();
 }
 
 function text(value: unknown): string {

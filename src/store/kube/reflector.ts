@@ -5,7 +5,7 @@ import { Backoff } from "../../lib/backoff.js";
 import type { Clock } from "../../lib/clock.js";
 import type { AnnotationNames } from "./annotations.js";
 import { type KubeApi, KubeGone, type WatchLine } from "./api.js";
-import { contentOf, type KubeNode, readNode, record } from "./node.js";
+import { type KubeNode, readNode, record, sameNode } from "./node.js";
 
 export interface ReflectorOptions {
   readonly api: KubeApi;
@@ -86,14 +86,14 @@ export class NodeReflector {
     const present = new Set<string>();
     let next = "";
     let version = "";
+    const hear = (item: unknown): void => {
+      const node = readNode(item, names);
+      if (node === null) return;
+      present.add(node.name);
+      this.#set(node);
+    };
     do {
-      const page = await api.listNodes(PAGE_NODES, next, signal);
-      for (const item of page.items) {
-        const node = readNode(item, names);
-        if (node === null) continue;
-        present.add(node.name);
-        this.#set(node);
-      }
+      const page = await api.listNodes(PAGE_NODES, next, hear, signal);
       next = page.continueToken;
       version = page.resourceVersion;
     } while (next !== "");
@@ -158,7 +158,7 @@ export class NodeReflector {
   /** Kubelets touch their node every few minutes; what we read of it seldom changes. */
   #set(node: KubeNode): boolean {
     const known = this.#nodes.get(node.name);
-    if (known !== undefined && contentOf(known) === contentOf(node)) return false;
+    if (known !== undefined && sameNode(known, node)) return false;
     this.#nodes.set(node.name, node);
     return true;
   }

@@ -104,7 +104,12 @@ describe("what others wrote", () => {
     ["a broken pod CIDR", { [names.publicIp]: "192.0.2.1" }, ["10.244.0.0"], /is no CIDR/],
     ["three pod CIDRs", { [names.publicIp]: "192.0.2.1" }, ["10.1.0.0/24", "fd00::/64", "10.2.0.0/24"], /3 pod CIDRs/],
     ["broken data", { [names.publicIp]: "192.0.2.1", [names.backendData]: "{" }, undefined, /backend-data is "\{"/],
-    ["endless data", { [names.publicIp]: "192.0.2.1", [names.backendData]: "x".repeat(5000) }, undefined, /5000 char/],
+    [
+      "endless data",
+      { [names.publicIp]: "192.0.2.1", [names.backendData]: "x".repeat(5000) },
+      undefined,
+      /more than 4096 char/,
+    ],
   ] as const) {
     it(`with ${what} says so and no more`, () => {
       const decoded = decodeNode(marked(more, cidrs), names);
@@ -112,6 +117,12 @@ describe("what others wrote", () => {
       assert.match(decoded, reason);
     });
   }
+
+  it("is not kept when it is endless", () => {
+    const endless = { metadata: { name: "n1", annotations: { [names.backendData]: "ä".repeat(200_000) } } };
+    const kept = readNode(endless, names)?.annotations.get(names.backendData);
+    assert.equal(kept, "ä".repeat(4097));
+  });
 
   it("may be any text at all", () => {
     const text = fc.oneof(fc.string({ unit: "binary" }), fc.string(), fc.json(), fc.ipV4(), fc.ipV6());

@@ -169,6 +169,18 @@ describe("the Kubernetes store", () => {
     assert.ok(store.health().connected);
   });
 
+  it("keeps its peers while the server is too busy (429), says so, and recovers", async () => {
+    await until("both peers", () => keys() === "n2 n3" && kube.watchers === 1);
+    kube.retryAfter = 1;
+    kube.failWith = 429;
+    kube.dropWatches();
+    await until("it says why", () => /with 429.*asks us to wait 1 s/.test(store.health().detail));
+    assert.equal(keys(), "n2 n3");
+    kube.failWith = null;
+    peer(4);
+    await until("recovered", () => keys() === "n2 n3 n4" && store.health().connected);
+  });
+
   it("reads a rotated token again at the first 401", async () => {
     kube.token = "first";
     const path = kubeconfig("first");
