@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { RipstopError } from "../lib/errors.js";
 
 /** Bit numbers of capabilities(7). */
-const CAPABILITY = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const;
+const CAPABILITY = { CAP_NET_ADMIN: 12, CAP_NET_RAW: 13, CAP_IPC_LOCK: 14, CAP_SYS_ADMIN: 21, CAP_BPF: 39 } as const;
 export type Capability = keyof typeof CAPABILITY;
 
 export function effectiveCapabilities(status = readFileSync("/proc/self/status", "utf8")): ReadonlySet<Capability> {

@@ -1,12 +1,9 @@
-// Checks of what agent and data plane say of themselves: running, store, drops, checksums, uplink. Pure but for reading the
+// Checks of what agent and data plane say of themselves: running, store, drops, checksums. Pure but for reading the
 // kernel's counters.
 import { readFile } from "node:fs/promises";
 import type { NodeStatus } from "../agent/node-status.js";
 import { type Counters, LANE_NAMES, totalDrops } from "../dataplane/counters.js";
-import { type CommandRunner, runCommand } from "../host/command.js";
-import type { Expectation } from "./expectation.js";
 import { type Finding, fail, ok, skip, warn } from "./finding.js";
-import type { HostFacts } from "./host-facts.js";
 
 /** More than one packet in a thousand. */
 const DROP_SHARE = 1000n;
@@ -98,43 +95,6 @@ async function kernelChecksumErrors(): Promise<number> {
   const [names, values] = text.split("\n").filter((line) => line.startsWith("Udp:"));
   const at = names?.split(" ").indexOf("InCsumErrors") ?? -1;
   return at < 0 ? 0 : Number(values?.split(" ")[at] ?? 0);
-}
-
-export async function checkUplink(
-  facts: HostFacts,
-  expected: Expectation,
-  status: NodeStatus,
-  run: CommandRunner = runCommand,
-): Promise<Finding> {
-  const uplink = facts.links.find(({ ifname }) => ifname === expected.externalInterface);
-  if (uplink === undefined) return skip("uplink", "needs a running agent");
-  const driver = await run(["ethtool", "-i", uplink.ifname]).catch(() => null);
-  const features = await run(["ethtool", "-k", uplink.ifname]).catch(() => null);
-  const name = /^driver: (.*)$/m.exec(driver?.stdout ?? "")?.[1] ?? "unknown";
-  const lro = /^large-receive-offload: on/m.test(features?.stdout ?? "");
-  const own = status.dataplane.inspection?.ports.some(({ kind }) => kind === "xdp") ?? false;
-  const foreign = uplink.xdp?.prog !== undefined && !own ? uplink.xdp.prog : null;
-  const shown = `${uplink.ifname}, driver ${name}, MTU ${uplink.mtu}`;
-  if (!uplink.flags.includes("UP")) {
-    return fail("uplink", `${shown}, down`, "no node is reached", `ip link set ${uplink.ifname} up`);
-  }
-  if (foreign !== null) {
-    return warn(
-      "uplink",
-      `${shown}, XDP program ${foreign.id} ${foreign.name ?? ""}`.trimEnd(),
-      "it sees every packet first and may take or drop encapsulated ones; the xdp port cannot be used beside it",
-      `bpftool prog show id ${foreign.id} says whose it is`,
-    );
-  }
-  if (lro && own) {
-    return warn(
-      "uplink",
-      `${shown}, large-receive-offload on`,
-      "XDP cannot take merged packets: native mode is refused or packets are lost",
-      `ethtool -K ${uplink.ifname} lro off`,
-    );
-  }
-  return ok("uplink", shown);
 }
 
 export function topReasons(counters: Counters): string {

@@ -1,9 +1,11 @@
 // `ripstop doctor`: all checks, in the order in which one would ask. Reads and probes; changes nothing on the host.
 import { readFile } from "node:fs/promises";
 import { readNodeStatus } from "../agent/node-status.js";
+import type { AgentOptions } from "../config/options.js";
 import type { RunPaths } from "../agent/run-dir.js";
-import { checkAgent, checkChecksums, checkDataplane, checkDrops, checkStore, checkUplink } from "./agent-checks.js";
+import { checkAgent, checkChecksums, checkDataplane, checkDrops, checkStore } from "./agent-checks.js";
 import { type CniFolders, checkCni } from "./cni-checks.js";
+import { checkDatastore, checkLease } from "./datastore-checks.js";
 import { type Expectation, readExpectation } from "./expectation.js";
 import { type Finding, fail, ok, skip } from "./finding.js";
 import { checkEncapsulationPort, checkFlavours, checkForwardChain } from "./firewall-checks.js";
@@ -18,16 +20,20 @@ import {
   checkTunDevice,
   checkTuning,
 } from "./machine-checks.js";
+import { checkBpf, checkLockedMemory } from "./memory-checks.js";
 import {
   checkBridge,
   checkDevice,
   checkDuplicates,
+  checkLeftovers,
   checkOverlap,
   checkProgrammedPeers,
   checkSubnetFile,
   checkUplinkMtu,
 } from "./overlay-checks.js";
 import { checkInterface, checkReach } from "./reach-checks.js";
+import { readAgentOptions } from "./running-agent.js";
+import { checkUplink } from "./uplink-checks.js";
 
 export interface DoctorOptions {
   readonly paths: RunPaths;
@@ -42,21 +48,26 @@ export interface DoctorOptions {
 export async function examine(options: DoctorOptions): Promise<readonly Finding[]> {
   const [status, facts] = await Promise.all([readNodeStatus(options.paths), readHostFacts()]);
   const expected = await readExpectation(status, options.stateDir);
+  const started = status.agent === null ? null : await readAgentOptions(status.agent.pid);
   return [
     checkKernel(),
     await checkCapabilities(status),
+    await checkLockedMemory(status),
+    await checkBpf(),
     checkProgram(options.nativePath),
     await checkTunDevice(),
     ...(facts.blind.length === 0 ? [] : [skip("tools", facts.blind.join("; "))]),
     checkAgent(status),
     checkStore(status),
+    ...(await checkDatastore(started)),
+    checkLease(status),
     checkDataplane(status),
     ...(await hostChecks(facts, expected)),
     ...(expected === null ? [] : await overlayChecks(facts, expected, status, options)),
     await checkChecksums(status),
     checkDrops(status),
     ...(await checkCni(options.cni)),
-    await checkTuning(expected?.externalInterface ?? null),
+    await checkTuning(expected?.externalInterface ?? null, pinnedCpus(started)),
   ];
 }
 
@@ -89,7 +100,8 @@ async function overlayChecks(
     checkProgrammedPeers(facts, expected),
     checkOverlap(facts, expected),
     checkBridge(facts, expected),
-    await checkUplink(facts, expected, status),
+    checkLeftovers(facts, expected, status.agent?.network?.devices ?? []),
+    ...(await checkUplink(facts, expected, status)),
     checkUplinkMtu(facts, expected),
     await checkInterface(expected),
     ...(options.probe ? await checkReach(expected) : [skip("reach", "not asked: --no-probe")]),
@@ -104,4 +116,8 @@ function checkConfig({ configProblem, backend, source }: Expectation): Finding {
     "nodes that start now cannot use it; running ones keep the last good one",
     "correct it in the store",
   );
+}
+
+function pinnedCpus(started: AgentOptions | string | null): readonly number[] {
+  return started === null || typeof started === "string" ? [] : (started.dataPlane.cpus ?? []);
 }

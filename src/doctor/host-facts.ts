@@ -5,6 +5,8 @@ import { type CommandRunner, runCommand } from "../host/command.js";
 
 export interface LinkFact {
   readonly ifname: string;
+  /** The device below, of a VLAN for instance. */
+  readonly link?: string;
   readonly mtu: number;
   readonly address?: string;
   readonly operstate?: string;

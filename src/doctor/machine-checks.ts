@@ -1,10 +1,12 @@
 // Checks of the machine: kernel, capabilities, program, devices, sysctls, hints about speed. Each gives value, meaning and fix.
-import { constants } from "node:fs";
+import { createHash } from "node:crypto";
+import { constants, existsSync, readFileSync } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { release } from "node:os";
+import { join } from "node:path";
 import type { NodeStatus } from "../agent/node-status.js";
 import { effectiveCapabilities, USERSPACE_CAPABILITIES } from "../agent/privileges.js";
-import { loadNative } from "../dataplane/native.js";
+import { loadNative, nativeCandidates } from "../dataplane/native.js";
 import { type Finding, fail, ok, skip, warn } from "./finding.js";
 import { readLine } from "./host-facts.js";
 
@@ -53,7 +55,13 @@ export async function checkCapabilities(status: NodeStatus): Promise<Finding> {
 export function checkProgram(nativePath: string | undefined): Finding {
   try {
     loadNative({ path: nativePath });
-    return ok("program", `Node ${process.versions.node}, ${process.platform}-${process.arch}, native addon loads`);
+    const file = nativeCandidates({ path: nativePath }).find((path) => existsSync(path)) ?? "";
+    const sum = createHash("sha256").update(readFileSync(file)).digest("hex").slice(0, 12);
+    const { glibcVersionRuntime } = (process.report.getReport() as { header: { glibcVersionRuntime?: string } }).header;
+    return ok(
+      "program",
+      `Node ${process.versions.node}, ${process.platform}-${process.arch}, glibc ${glibcVersionRuntime ?? "unknown"}, addon ${file} (sha256 ${sum}...) loads`,
+    );
   } catch (error) {
     return fail(
       "program",
@@ -122,11 +130,32 @@ export async function checkBridgeNetfilter(): Promise<Finding> {
   );
 }
 
-/** Hints, never failures. */
-export async function checkTuning(device: string | null): Promise<Finding> {
-  const governor = await readLine("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
-  const numa = device === null ? null : await readLine(`/sys/class/net/${device}/device/numa_node`);
-  const shown = `CPU governor ${governor ?? "unknown"}, ${device ?? "uplink"} on NUMA node ${numa ?? "unknown"}`;
+/** Hints, never failures. `cpus`: those that workers are bound to. */
+export async function checkTuning(device: string | null, cpus: readonly number[], root = "/"): Promise<Finding> {
+  const read = (path: string) => readLine(join(root, path));
+  const governor = await read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+  const node = device === null ? null : await read(`sys/class/net/${device}/device/numa_node`);
+  const near = node === null || node === "-1" ? null : await read(`sys/devices/system/node/node${node}/cpulist`);
+  const isolated = await read("sys/devices/system/cpu/isolated");
+  const huge = /^HugePages_Total:\s+(\d+)/m.exec(
+    await readFile(join(root, "proc/meminfo"), "utf8").catch(() => ""),
+  )?.[1];
+  const shown = [
+    `CPU governor ${governor ?? "unknown"}`,
+    `${device ?? "uplink"} on NUMA node ${node ?? "unknown"}`,
+    `workers on ${cpus.length === 0 ? "any CPU" : `CPU ${cpus.join(",")}`}`,
+    `isolated CPUs ${isolated || "none"}`,
+    `${huge ?? "?"} huge pages (not used)`,
+  ].join(", ");
+  const far = near === null ? [] : cpus.filter((cpu) => !inList(cpu, near));
+  if (far.length > 0) {
+    return warn(
+      "tuning",
+      shown,
+      `CPU ${far.join(",")} is on another NUMA node than the network device: every packet crosses between them`,
+      `--dataplane-cpus out of ${near}`,
+    );
+  }
   if (governor !== "powersave") return ok("tuning", shown);
   return warn(
     "tuning",
@@ -134,6 +163,14 @@ export async function checkTuning(device: string | null): Promise<Finding> {
     "latency and throughput vary with the load",
     "cpupower frequency-set -g performance, where speed matters more than power",
   );
+}
+
+/** `0-3,8`. */
+function inList(cpu: number, list: string): boolean {
+  return list.split(",").some((part) => {
+    const [from = 0, to = from] = part.split("-").map(Number);
+    return cpu >= from && cpu <= to;
+  });
 }
 
 function sysctlName(path: string): string {

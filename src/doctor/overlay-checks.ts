@@ -176,6 +176,25 @@ export function checkBridge(facts: HostFacts, expected: Expectation): Finding {
   );
 }
 
+/** Devices by which other pod networks are known, and flannel's own from a configuration before this one. */
+const OVERLAYS = /^(flannel|vxlan\.calico|cali|cilium_|lxc_|weave|antrea-|ovn|kube-bridge|tunl0$)/;
+
+export function checkLeftovers({ links }: HostFacts, { device }: Expectation, own: readonly string[]): Finding {
+  const stray = links
+    .filter(
+      ({ ifname, flags }) =>
+        OVERLAYS.test(ifname) && ifname !== device && !own.includes(ifname) && flags.includes("UP"),
+    )
+    .map(({ ifname }) => ifname);
+  if (stray.length === 0) return ok("leftovers", "no device of another pod network");
+  return warn(
+    "leftovers",
+    `${stray.slice(0, 5).join(", ")}${stray.length > 5 ? ` and ${stray.length - 5} more` : ""}`,
+    "another pod network, or an earlier configuration, still has devices up: its routes and rules may take packets of pods",
+    `${stray[0]?.startsWith("flannel") === true ? `ip link delete ${stray[0]}` : "uninstall that network"}, when no pod uses it any more; ripstop cleanup --dry-run shows what is ours`,
+  );
+}
+
 function plain(prefix: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(prefix).map(([key, value]) => [key, String(value)]));
 }

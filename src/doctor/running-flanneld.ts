@@ -28,10 +28,14 @@ async function look(pid: string, home: string): Promise<RunningFlanneld | null> 
   const [program, ...words] = (await readFile(`/proc/${pid}/cmdline`, "utf8")).split("\0").slice(0, -1);
   if (program === undefined || basename(program) !== "flanneld") return null;
   if ((await readlink(`/proc/${pid}/ns/net`)) !== home) return null;
+  return { pid: Number(pid), words, environment: await readEnvironment(pid) };
+}
+
+/** Of a process: what concerns us. */
+export async function readEnvironment(pid: string): Promise<Environment> {
   const variables = (await readFile(`/proc/${pid}/environ`, "utf8")).split("\0").map((text) => {
     const at = text.indexOf("=");
     return [text.slice(0, at), text.slice(at + 1)] as const;
   });
-  const environment = Object.fromEntries(variables.filter(([name]) => OURS.test(name)));
-  return { pid: Number(pid), words, environment };
+  return Object.fromEntries(variables.filter(([name]) => OURS.test(name)));
 }

@@ -14,7 +14,7 @@ import { agentArguments } from "../../src/lab/agent-node.js";
 import { labStore } from "../../src/lab/store.js";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { viewPlane } from "../../src/lab/plane.js";
-import { exitOf, inNamespace, killAgent, must, ripstop, whereabouts } from "../support/node-commands.js";
+import { exitOf, inNamespace, killAgent, must, RIPSTOP, ripstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 import { until } from "../support/until.js";
 
@@ -127,6 +127,54 @@ test("the doctor names what is wrong on a node, and is content when it is mended
       assertWell(one, "--no-probe");
     });
 
+    await t.test("the host does not forward, and cni0 is of an earlier subnet", () => {
+      must(one.namespace, "sysctl -qw net.ipv4.ip_forward=0");
+      assertNamed(one, "ip_forward", /net\.ipv4\.ip_forward=0/, /sysctl -w net\.ipv4\.ip_forward=1/, "--no-probe");
+      must(one.namespace, "sysctl -qw net.ipv4.ip_forward=1");
+      must(one.namespace, "ip address add 10.99.0.1/24 dev cni0");
+      assertNamed(
+        one,
+        "cni0",
+        /cni0 has 10\.99\.0\.1, outside this node's 10\.244\./,
+        /ip link delete cni0/,
+        "--no-probe",
+      );
+      must(one.namespace, "ip address delete 10.99.0.1/24 dev cni0");
+      assertWell(one, "--no-probe");
+    });
+
+    await t.test("devices of another pod network, a strict rp_filter and a foreign route are hints", () => {
+      const hint = (check: string) => {
+        const found = examine(one, "--no-probe").find((finding) => finding.check === check);
+        assert.equal(found?.verdict, "warn", JSON.stringify(found));
+        return found;
+      };
+      must(one.namespace, "ip link add vxlan.calico type vxlan id 4096 dstport 4789");
+      must(one.namespace, "ip link set vxlan.calico up");
+      must(one.namespace, "sysctl -qw net.ipv4.conf.eth0.rp_filter=1");
+      must(one.namespace, "ip route add 10.244.250.0/24 dev eth0");
+      assert.match(hint("leftovers").value, /^vxlan\.calico$/);
+      assert.match(hint("leftovers").fix, /uninstall that network/);
+      assert.match(hint("rp_filter").fix, /net\.ipv4\.conf\.eth0\.rp_filter=2/);
+      assert.match(hint("network").value, /overlaps the route 10\.244\.250\.0\/24 dev eth0/);
+      must(one.namespace, "ip route delete 10.244.250.0/24 dev eth0");
+      must(one.namespace, "sysctl -qw net.ipv4.conf.eth0.rp_filter=0");
+      must(one.namespace, "ip link delete vxlan.calico");
+    });
+
+    await t.test("what is well is shown with what was seen", () => {
+      const seen = new Map(examine(one, "--no-probe").map(({ check, value }) => [check, value]));
+      assert.match(seen.get("uplink") ?? "", /^eth0, driver veth \(native XDP\), MTU 1500$/);
+      assert.match(seen.get("queues") ?? "", /^eth0: \d+ rx queues?, .*used by a tap port with 1 worker$/);
+      assert.match(seen.get("datastore") ?? "", /, a directory of this machine$/);
+      assert.match(seen.get("lease") ?? "", /^10\.244\.\d+\.0\/24, runs out in 2[34]\.\d h unless renewed$/);
+      assert.match(seen.get("memlock") ?? "", /^limit /);
+      assert.match(
+        seen.get("program") ?? "",
+        /glibc 2\.\d+, addon .*ripstop\.node \(sha256 [0-9a-f]{12}\.\.\.\) loads$/,
+      );
+    });
+
     await t.test("a machine announces our public address", async () => {
       const copy = { subnet: parsePrefix4("10.244.200.0/24"), ipv6Subnet: null } as const;
       const attrs = {
@@ -181,6 +229,23 @@ test("the doctor names what is wrong on a node, and is content when it is mended
         new RegExp(`MAC 02:11:22:33:44:55, this node's lease announces ${announced}`),
       );
       assert.match(found.get("device")?.fix ?? "", new RegExp(`ip link set flannel\\.1 address ${announced}`));
+    });
+
+    await t.test("too little locked memory, and capabilities that are missing", () => {
+      const argv = [
+        "prlimit",
+        "--memlock=65536:65536",
+        "setpriv",
+        "--bounding-set=-ipc_lock,-bpf,-sys_admin",
+        "--inh-caps=-all",
+      ];
+      const doctor = [process.execPath, RIPSTOP, "doctor", "-o", "json", "--no-probe", ...whereabouts(one)];
+      const { stdout } = inNamespace(one.namespace, ...argv, ...doctor);
+      const found = new Map((JSON.parse(stdout) as readonly Finding[]).map((finding) => [finding.check, finding]));
+      assert.match(found.get("memlock")?.value ?? "", /^limit 65536 bytes$/);
+      assert.match(found.get("memlock")?.fix ?? "", /LimitMEMLOCK=infinity/);
+      assert.equal(found.get("memlock")?.verdict, "warn");
+      assert.match(found.get("capabilities")?.value ?? "", /lacks CAP_BPF/);
     });
 
     await t.test("an interface was chosen that does not lead to the others", async () => {

@@ -44,6 +44,15 @@ export class KubeHttpApi implements KubeApi {
     return this.#credentials.value.server;
   }
 
+  /** What answers, and its clock as HTTP tells it; for the doctor. */
+  async version(signal: AbortSignal): Promise<{ readonly version: string; readonly date: string | undefined }> {
+    const path = "/version";
+    const response = await this.#send({ method: "GET", path }, signal);
+    if (response.statusCode !== 200) return await this.#refuse(response, path);
+    const { gitVersion } = record(JSON.parse(await readBody(response)));
+    return { version: typeof gitVersion === "string" ? gitVersion : "of unknown version", date: response.headers.date };
+  }
+
   async getNode(name: string, signal: AbortSignal): Promise<JsonObject | null> {
     return await this.#object({ method: "GET", path: `/api/v1/nodes/${encodeURIComponent(name)}` }, signal);
   }

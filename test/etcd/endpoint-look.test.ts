@@ -1,0 +1,69 @@
+// What the doctor sees of a real etcd, member by member: one that is away, one without its quorum, one that lets nobody in.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { judgeEndpoint } from "../../src/doctor/datastore-checks.js";
+import { lookAtEndpoints } from "../../src/store/etcd/endpoint-look.js";
+import { etcdOptions } from "../support/etcd-client.js";
+import { EtcdServer, freePort } from "../support/etcd-server.js";
+import { until } from "../support/until.js";
+
+const WITHIN_MS = 30_000;
+
+test("each member is looked at by itself, before and after its peer is lost", async () => {
+  const ports: Array<[number, number]> = [];
+  for (let i = 0; i < 2; i++) ports.push([await freePort(), await freePort()]);
+  const cluster = ports.map(([, peer], i) => `m${i}=http://127.0.0.1:${peer}`).join();
+  const [one, two] = (await Promise.all(
+    ports.map((pair, i) => EtcdServer.spawn({ ports: pair, name: `m${i}`, cluster })),
+  )) as [EtcdServer, EtcdServer];
+  try {
+    await Promise.all([one.untilHealthy(), two.untilHealthy()]);
+    const options = etcdOptions([one.endpoint, two.endpoint]);
+    // A busy machine may answer late, which is no more than a warning.
+    await until(
+      "both members are found well",
+      async () => {
+        const both = await lookAtEndpoints(options);
+        assert.deepEqual(both.map(({ role }) => role).sort(), ["follower", "leader"]);
+        for (const seen of both)
+          assert.match(judgeEndpoint(seen).value, /: etcd 3\.\d+\.\d+, (leader|follower), [\d.]+ ms, clock as here$/);
+        return both.every((seen) => judgeEndpoint(seen).verdict === "ok");
+      },
+      WITHIN_MS,
+    );
+    await two.stop();
+    await until(
+      "the member has noticed that it is alone",
+      async () => {
+        const [alone, away] = (await lookAtEndpoints(options)).map((seen) => ({ seen, finding: judgeEndpoint(seen) }));
+        assert.equal(away?.finding.verdict, "fail");
+        assert.match(away?.finding.value ?? "", /no answer/);
+        assert.match(away?.finding.fix ?? "", /start it/);
+        return alone?.finding.verdict === "fail" && alone.seen.version !== null;
+      },
+      WITHIN_MS,
+    );
+  } finally {
+    await Promise.all([one.destroy(), two.destroy()]);
+  }
+});
+
+test("a member that wants a password says so", async () => {
+  const etcd = await EtcdServer.ready();
+  try {
+    for (const words of [
+      ["user", "add", "root:secret"],
+      ["user", "grant-role", "root", "root"],
+      ["auth", "enable"],
+    ])
+      await etcd.ctl(words);
+    const [closed] = await lookAtEndpoints(etcdOptions([etcd.endpoint]));
+    const finding = judgeEndpoint(closed ?? assert.fail("no answer"));
+    assert.equal(finding.verdict, "fail");
+    assert.match(finding.fix, /-etcd-username and -etcd-password/, finding.value);
+    const [open] = await lookAtEndpoints(etcdOptions([etcd.endpoint], { username: "root", password: "secret" }));
+    assert.equal(open?.failure, null, JSON.stringify(open));
+  } finally {
+    await etcd.destroy();
+  }
+});
