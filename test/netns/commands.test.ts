@@ -6,8 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type LabNode, labFiles } from "../../src/lab/plan.js";
-import { killAgent, must, ripstop, whereabouts } from "../support/node-commands.js";
+import { exitOf, killAgent, must, ripstop, startRipstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+const SECRET = "Wort-am-Beutel";
 
 function podOf(node: LabNode): string {
   const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
@@ -21,7 +24,12 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
   skip: rootNeeded,
 }, async (t) => {
   await withLab(
-    { nodes: 3, kernelPeers: [3], dataplane: "userspace", agentFlags: ["--healthz-port=8081"] },
+    {
+      nodes: 3,
+      kernelPeers: [3],
+      dataplane: "userspace",
+      agentFlags: ["--healthz-port=8081", "--etcd-username=operator", `--etcd-password=${SECRET}`],
+    },
     async (plan) => {
       const [one, two, kernel] = plan.nodes as readonly [LabNode, LabNode, LabNode];
 
@@ -52,6 +60,15 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
           assert.equal(after[way].bytes - before[way].bytes, 5 * (98 + (way === "sent" ? 50 : 0)));
           assert.ok(after[way].lastMs < 5_000);
         }
+      });
+
+      await t.test("peers, again and again", async () => {
+        const { child, out } = startRipstop(one, "peers", runDir(one), "--watch=0.1");
+        await until("three views", () => Buffer.concat(out).toString().split("SUBNET").length > 3, 30_000);
+        child.kill("SIGINT");
+        assert.equal(await exitOf(child), 0);
+        // No terminal, no colours, no jumps.
+        assert.ok(!Buffer.concat(out).includes(0x1b));
       });
 
       await t.test("top", () => {
@@ -119,6 +136,9 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
           for (const name of ["status.json", "doctor.json", "snapshot.json", "ip-route.txt", "dataplane.log"])
             assert.ok(list.includes(`ripstop-support/${name}`), `${name} among ${list.join(", ")}`);
           assert.ok(readFileSync(file).length < 1024 * 1024);
+          const texts = spawnSync("tar", ["-xzOf", file], { encoding: "utf8", maxBuffer: 1 << 28 }).stdout;
+          assert.ok(!texts.includes(SECRET), "the agent was started with a password");
+          assert.match(texts, /--etcd-password=REDACTED/);
         } finally {
           rmSync(folder, { recursive: true });
         }

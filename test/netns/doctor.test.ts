@@ -27,6 +27,11 @@ ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0) + bytes([
 socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).sendto(ip + udp, ("192.168.77.1", 0))
 `;
 
+const TROUBLESHOOTING = new URL("../../../docs/troubleshooting.md", import.meta.url);
+
+/** The table's head, and checks that speak only where there is something to say. */
+const SOMETIMES = new Set(["check", "tools", "cni_plugins"]);
+
 function examine(node: LabNode, ...flags: string[]): readonly Finding[] {
   const { status, stdout, stderr } = ripstop(node, "doctor", "-o", "json", ...whereabouts(node), ...flags);
   assert.ok(status === 0 || status === 1, `doctor ended with ${status}: ${stderr}`);
@@ -162,8 +167,18 @@ test("the doctor names what is wrong on a node, and is content when it is mended
       must(one.namespace, "ip link delete vxlan.calico");
     });
 
-    await t.test("what is well is shown with what was seen", () => {
+    await t.test("what is well is shown with what was seen, and the docs list every check", () => {
       const seen = new Map(examine(one, "--no-probe").map(({ check, value }) => [check, value]));
+      const [, table = ""] = readFileSync(TROUBLESHOOTING, "utf8").split("## The doctor's checks");
+      const listed = [...table.matchAll(/^\| ([a-z0-9_, ]+) \|/gm)].flatMap(([, names = ""]) => names.split(", "));
+      assert.deepEqual(
+        [...seen.keys()].filter((check) => !listed.includes(check)),
+        [],
+      );
+      assert.deepEqual(
+        listed.filter((check) => !seen.has(check) && !SOMETIMES.has(check)),
+        [],
+      );
       assert.match(seen.get("uplink") ?? "", /^eth0, driver veth \(native XDP\), MTU 1500$/);
       assert.match(seen.get("queues") ?? "", /^eth0: \d+ rx queues?, .*used by a tap port with 1 worker$/);
       assert.match(seen.get("datastore") ?? "", /, a directory of this machine$/);

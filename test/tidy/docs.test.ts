@@ -89,4 +89,23 @@ describe("documentation", () => {
     for (const { path, text } of decisions)
       assert.match(text, /^# .+\n[\s\S]*\bCost\b/, `${path}: title, context, choice, cost`);
   });
+
+  it("says of every key, annotation and file of flannel what becomes of it", () => {
+    const text = read("docs/compatibility.md");
+    const names =
+      `Network IPv6Network EnableIPv4 EnableIPv6 EnableNFTables SubnetLen SubnetMin SubnetMax IPv6SubnetLen IPv6SubnetMin
+      IPv6SubnetMax VNI Port MTU GBP Learning DirectRouting MacPrefix Name ListenPort ListenPortV6 PSK PersistentKeepaliveInterval
+      Mode UDPEncap ESPProposal PreStartupCommand PostStartupCommand SubnetAddCommand SubnetRemoveCommand ShutdownCommand
+      AccessKeyID AccessKeySecret vxlan host-gw udp ipip wireguard extension alloc ipsec tencent-vpc aws-vpc gce ali-vpc
+      kube-subnet-manager backend-type backend-data backend-v6-data public-ip public-ipv6 public-ip-overwrite
+      public-ipv6-overwrite node-public-ip node-public-ipv6 FLANNEL_NETWORK FLANNEL_SUBNET FLANNEL_IPV6_NETWORK
+      FLANNEL_IPV6_SUBNET FLANNEL_MTU FLANNEL_IPMASQ NODE_NAME POD_NAME POD_NAMESPACE EVENT_QUEUE_DEPTH
+      CONT_WHEN_CACHE_NOT_READY WIREGUARD_KEY_FILE /run/flannel/subnet.env /etc/kube-flannel/net-conf.json
+      /etc/kube-flannel/cni-conf.json /etc/cni/net.d/10-flannel.conflist /opt/cni/bin/flannel /run/flannel/wgkey
+      mk-docker-opts.sh`.split(/\s+/);
+    assert.deepEqual(
+      names.filter((name) => !text.includes(`\`${name}\``)),
+      [],
+    );
+  });
 });

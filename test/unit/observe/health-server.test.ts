@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import type { AddressInfo } from "node:net";
+import { Wedge } from "../../../src/agent/wedge.js";
 import { effectiveCapabilities, requireCapabilities } from "../../../src/agent/privileges.js";
 import { HealthServer } from "../../../src/observe/health-server.js";
 
@@ -35,6 +36,34 @@ test("healthz and readyz answer with flannel's bodies", async () => {
     code: "HEALTH_LISTEN_FAILED",
     message: /EADDRINUSE.*--healthz-port/,
   });
+  await server.stop();
+});
+
+test("healthz fails with the reason once the agent is wedged, and is well again when it moves; readyz tells its state", async () => {
+  const port = await freePort();
+  let now = 0;
+  let report = {};
+  const wedge = new Wedge(() => now);
+  const server = await HealthServer.listen({
+    address: "127.0.0.1",
+    port,
+    ready: () => true,
+    wedged: () => wedge.reason(report),
+    detail: () => ["condition ok", "store file connected"],
+  });
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`);
+    return [response.status, await response.text()];
+  };
+  assert.deepEqual(await get("/healthz"), [200, "flanneld is running"]);
+  now = 301_000;
+  assert.deepEqual(await get("/healthz"), [
+    503,
+    "flanneld is wedged: no pass over the kernel's objects has ended for 301 s",
+  ]);
+  assert.deepEqual(await get("/readyz?verbose"), [200, "flanneld is ready\ncondition ok\nstore file connected"]);
+  report = {};
+  assert.deepEqual(await get("/healthz"), [200, "flanneld is running"]);
   await server.stop();
 });
 
