@@ -168,10 +168,13 @@ base::Status OpenUnderlayUdp(const engine::Options& options, const Devices& devi
   udp.device = options.underlay_device;
   udp.mtu = devices.underlay_mtu;
   udp.segmentation = !options.Disabled("udp-segmentation");
+  udp.handover = options.workers == 1;
+  udp.joined = ports->joined_tun != nullptr;
   for (uint32_t worker = 0; worker < options.workers; ++worker) {
     udp.share = {worker, options.workers};
     auto opened = port::UdpPort::Open(udp);
     if (!opened.ok()) return opened.error();
+    if (udp.joined) ports->joined_udp = opened->get();
     ports->underlay.push_back(std::move(opened).value());
   }
   ports->resolves_next_hop = true;
@@ -213,10 +216,12 @@ base::Status OpenUdpPorts(const engine::Options& options, const Devices& devices
   tun.mtu = devices.overlay_mtu;
   tun.super_packets = !options.Disabled("super-packets");
   tun.udp_super_packets = !options.Disabled("udp-super-packets");
+  tun.handover = options.workers == 1;
   for (uint32_t worker = 0; worker < options.workers; ++worker) {
     tun.share = {worker, options.workers};
     auto overlay = port::TunPort::Open(tun);
     if (!overlay.ok()) return overlay.error();
+    if (overlay.value()->joined()) ports->joined_tun = overlay->get();
     ports->overlay.push_back(std::move(overlay).value());
   }
   ports->overlay_reason = Reason(options.overlay_port, "the udp format carries bare IP packets");

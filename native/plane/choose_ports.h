@@ -10,6 +10,8 @@
 #include "base/result.h"
 #include "engine/options.h"
 #include "port/port.h"
+#include "port/tun_port.h"
+#include "port/udp_port.h"
 #include "steer/steering.h"
 
 namespace plane {
@@ -38,6 +40,9 @@ struct Ports {
   bool drop_original = false;  // The kernel must drop what the underlay port has a copy of.
   bool unfilled_checksums =
       false;  // Frames may arrive with checksums that no device has filled (veth).
+  // Of the udp format, when they are shared with a data plane that this one succeeds.
+  port::TunPort* joined_tun = nullptr;
+  port::UdpPort* joined_udp = nullptr;
   bool resolves_next_hop = false;  // The underlay port leaves finding the next hop to the kernel.
 };
 

@@ -106,11 +106,15 @@ base::Result<std::unique_ptr<Plane>> Plane::Open(const engine::Options& options)
   }
 
   if (steered) plane->FillSteeringState();
-  if (auto status = plane->StartWorkers(); !status.ok()) return status.error();
+  if (auto status = plane->MakeWorkers(); !status.ok()) return status.error();
+  // Without steering, packets come at once; they wait in the ports until there is a table.
+  if (steered) {
+    if (auto status = plane->StartWorkers(); !status.ok()) return status.error();
+  }
   return plane;
 }
 
-base::Status Plane::StartWorkers() {
+base::Status Plane::MakeWorkers() {
   for (uint32_t i = 0; i < options_.workers; ++i) {
     engine::WorkerOptions worker;
     worker.index = i;
@@ -122,9 +126,24 @@ base::Status Plane::StartWorkers() {
     auto made = engine::Worker::Create(worker, *ports_.overlay[i], *ports_.underlay[i], publisher_);
     if (!made.ok()) return made.error();
     workers_.push_back(std::move(made).value());
-    if (auto status = workers_.back()->Start(); !status.ok()) return status;
   }
   return base::Ok();
+}
+
+base::Status Plane::StartWorkers() {
+  for (const auto& worker : workers_) {
+    if (auto status = worker->Start(); !status.ok()) return status;
+  }
+  return base::Ok();
+}
+
+// From a data plane of the udp format that shares device and port with us; what it has by now it
+// still carries.
+base::Status Plane::TakeOver() {
+  if (ports_.joined_tun != nullptr) {
+    if (auto status = ports_.joined_tun->TakeOver(); !status.ok()) return status;
+  }
+  return ports_.joined_udp != nullptr ? ports_.joined_udp->TakeOver() : base::Ok();
 }
 
 void Plane::FillSteeringState() {
@@ -145,7 +164,10 @@ Plane::~Plane() { Close(); }
 
 base::Status Plane::Attach() {
   attached_ = true;
-  if (steering_ == nullptr) return base::Ok();
+  if (steering_ == nullptr) {
+    if (auto status = StartWorkers(); !status.ok()) return status;
+    return TakeOver();
+  }
   // From the inside out: first what carries our own output, last what brings traffic in.
   struct Place {
     Hook hook;
@@ -332,10 +354,8 @@ void Plane::Drain() {
 void Plane::Close() {
   if (closed_) return;
   closed_ = true;
-  if (steering_ != nullptr) {
-    steering_->Release();
-    Drain();
-  }
+  if (steering_ != nullptr) steering_->Release();
+  Drain();
   path_mtus_.reset();
   for (const auto& worker : workers_) worker->Stop();
   if (steering_ != nullptr) steering_->Detach();

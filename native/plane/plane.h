@@ -66,7 +66,7 @@ struct Inspection {
 
 class Plane {
  public:
-  // Opens ports and starts the workers; no traffic is steered until the first Apply.
+  // Opens ports and, for VXLAN, starts the workers; no traffic is steered until the first Apply.
   static base::Result<std::unique_ptr<Plane>> Open(const engine::Options& options);
   ~Plane();
   Plane(const Plane&) = delete;
@@ -107,7 +107,9 @@ class Plane {
   void Drain();
   uint64_t FramesReceived() const;
   uint64_t FramesPending() const;
+  base::Status MakeWorkers();
   base::Status StartWorkers();
+  base::Status TakeOver();
   // Everything but liveness, before a program may look.
   void FillSteeringState();
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "net/ethernet.h"
+#include "port/handover.h"
 #include "port/net_device.h"
 #include "port/vnet_header.h"
 
@@ -30,7 +31,8 @@ struct Offload {
   const char* words;
 };
 
-base::Result<base::UniqueFd> Create(const TunDeviceOptions& options) {
+// Sets `joined` when the device existed and could be joined.
+base::Result<base::UniqueFd> Create(const TunDeviceOptions& options, bool* joined) {
   base::UniqueFd fd(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!fd.valid()) {
     return base::SystemError(
@@ -40,10 +42,16 @@ base::Result<base::UniqueFd> Create(const TunDeviceOptions& options) {
   ifreq request{};
   std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", options.name.c_str());
   const int kind = options.ethernet ? IFF_TAP : IFF_TUN;
-  const int queues = options.share.count > 1 ? IFF_MULTI_QUEUE : 0;
+  const int queues = options.share.count > 1 || options.handover ? IFF_MULTI_QUEUE : 0;
   const int fresh = options.share.index == 0 ? IFF_TUN_EXCL : 0;
   request.ifr_flags = static_cast<short>(kind | IFF_NO_PI | IFF_VNET_HDR | queues | fresh);
-  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) {
+  bool made = ioctl(fd.get(), TUNSETIFF, &request) == 0;
+  if (!made && errno == EBUSY && options.handover && options.share.count == 1) {
+    request.ifr_flags = static_cast<short>(request.ifr_flags & ~IFF_TUN_EXCL);
+    made = *joined = ioctl(fd.get(), TUNSETIFF, &request) == 0;
+    if (!made) errno = EBUSY;  // Its owner shares it with nobody.
+  }
+  if (!made) {
     const char* remedy = errno == EBUSY || errno == EEXIST
                              ? "a device of that name exists: another data plane runs here, or "
                                "`ripstop cleanup` is due"
@@ -88,10 +96,15 @@ base::Status Negotiate(const TunDeviceOptions& options, TunDevice& device) {
 }  // namespace
 
 base::Result<TunDevice> MakeTunDevice(const TunDeviceOptions& options) {
-  auto fd = Create(options);
-  if (!fd.ok()) return fd.error();
   TunDevice made;
+  auto fd = Create(options, &made.joined);
+  if (!fd.ok()) return fd.error();
   made.fd = std::move(fd).value();
+  // First of all: what came to our queue until now waits there, and is not lost.
+  if (made.joined) {
+    if (auto status = GiveDeviceTo(Turn::kPredecessor, made.fd.get()); !status.ok())
+      return status.error();
+  }
   if (auto status = Negotiate(options, made); !status.ok()) return status.error();
   made.ifindex = if_nametoindex(options.name.c_str());
   if (options.share.index != 0) return made;

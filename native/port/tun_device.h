@@ -28,6 +28,8 @@ struct TunDeviceOptions {
   bool udp_super_packets = true;
   uint32_t queue_packets = 4096;  // Device queue towards us (txqueuelen).
   Share share;  // index 0 makes the device, the others attach further queues to it.
+  // With one queue: one that exists may be joined, and may be joined by a successor later.
+  bool handover = false;
 };
 
 struct TunDevice {
@@ -36,6 +38,7 @@ struct TunDevice {
   uint32_t header_bytes = 0;  // Of the virtio_net_hdr in front of every packet.
   Capabilities capabilities;
   const char* words = "";  // What the kernel granted.
+  bool joined = false;     // It existed, and all packets go to its owner until GiveDeviceTo().
 };
 
 base::Result<TunDevice> MakeTunDevice(const TunDeviceOptions& options);

@@ -34,6 +34,7 @@ base::Result<std::unique_ptr<TunPort>> TunPort::Open(const TunOptions& options) 
   device.udp_super_packets = options.udp_super_packets;
   device.queue_packets = options.queue_packets;
   device.share = options.share;
+  device.handover = options.handover;
   auto made = MakeTunDevice(device);
   if (!made.ok()) return made.error();
   auto pool = pkt::FramePool::Create(options.frames, kSuperFrameBytes);
@@ -51,7 +52,8 @@ TunPort::TunPort(TunDevice device, const TunOptions& options, std::unique_ptr<pk
       description_(options.name + ": TUN, " + device.words),
       capabilities_(device.capabilities),
       ifindex_(device.ifindex),
-      header_bytes_(device.header_bytes) {}
+      header_bytes_(device.header_bytes),
+      joined_(device.joined) {}
 
 // `bytes` were read to where the packet's Ethernet payload belongs, offload header in front.
 bool TunPort::Accept(pkt::Packet* packet, uint32_t bytes, pkt::LaneCounters& counters) {

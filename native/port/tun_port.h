@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "pkt/frame_pool.h"
+#include "port/handover.h"
 #include "port/port.h"
 #include "port/tun_device.h"
 
@@ -24,6 +25,7 @@ struct TunOptions {
   uint32_t frames = 256;          // Super-packet frames (68 KiB each, touched only when used).
   Share share;                    // Of several workers, each has a queue of the one device.
   uint32_t queue_packets = 4096;
+  bool handover = false;  // See TunDeviceOptions.
 };
 
 class TunPort final : public Port {
@@ -40,6 +42,9 @@ class TunPort final : public Port {
   Statistics statistics() const override;
 
   uint32_t ifindex() const { return ifindex_; }
+  // The device was there; it gives us nothing before TakeOver().
+  bool joined() const { return joined_; }
+  base::Status TakeOver() { return GiveDeviceTo(Turn::kSuccessor, fd_.get()); }
   pkt::FramePool& pool() { return *pool_; }
 
  private:
@@ -53,6 +58,7 @@ class TunPort final : public Port {
   Capabilities capabilities_;
   uint32_t ifindex_;
   uint32_t header_bytes_;
+  bool joined_;
 };
 
 }  // namespace port

@@ -25,8 +25,9 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
   std::vector<UdpSocket> sockets;
   for (const UdpAddress& local : {options.local4, options.local6}) {
     if (local.family == 0) continue;
-    auto socket = UdpSocket::Open(
-        {local, options.port, options.device, options.segmentation, options.share.count > 1});
+    const bool shared = options.share.count > 1 || options.handover;
+    auto socket =
+        UdpSocket::Open({local, options.port, options.device, options.segmentation, shared});
     if (!socket.ok()) return socket.error();
     sockets.push_back(std::move(socket).value());
   }
@@ -41,6 +42,9 @@ base::Result<std::unique_ptr<UdpPort>> UdpPort::Open(const UdpOptions& options) 
   if (!buffers.ok()) return buffers.error();
   std::unique_ptr<UdpPort> port(
       new UdpPort(std::move(sockets), std::move(pool).value(), std::move(buffers).value()));
+  if (options.joined) {
+    if (auto status = port->GiveTo(Turn::kPredecessor); !status.ok()) return status.error();
+  }
   if (auto status = port->WatchSockets(); !status.ok()) return status.error();
   port->capabilities_.frame_bytes_max = options.mtu + net::kEthernetBytes;
   return port;
@@ -68,6 +72,13 @@ base::Status UdpPort::WatchSockets() {
     if (!epoll_.valid() || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket.fd.get(), &event) != 0)
       return base::SystemError("UDP_SOCKET_FAILED", "epoll",
                                "raise the limit of open files (ulimit -n)");
+  }
+  return base::Ok();
+}
+
+base::Status UdpPort::GiveTo(Turn turn) {
+  for (const UdpSocket& socket : sockets_) {
+    if (auto status = GivePortTo(turn, socket.fd.get()); !status.ok()) return status;
   }
   return base::Ok();
 }

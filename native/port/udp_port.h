@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "pkt/frame_pool.h"
+#include "port/handover.h"
 #include "port/port.h"
 #include "port/udp_socket.h"
 
@@ -36,6 +37,10 @@ struct UdpOptions {
   // Of several workers, each has sockets on the one port; the kernel gives every peer to one of
   // them.
   Share share;
+  // Others of one socket each may be bound to the port, too; `joined`: one is, which gets
+  // everything before TakeOver().
+  bool handover = false;
+  bool joined = false;
 };
 
 class UdpPort final : public Port {
@@ -52,6 +57,7 @@ class UdpPort final : public Port {
   Statistics statistics() const override;
 
   pkt::FramePool& pool() { return *pool_; }
+  base::Status TakeOver() { return GiveTo(Turn::kSuccessor); }
 
  private:
   static constexpr uint32_t kFamilies = 2;
@@ -72,6 +78,7 @@ class UdpPort final : public Port {
   UdpPort(std::vector<UdpSocket> sockets, std::unique_ptr<pkt::FramePool> pool,
           std::unique_ptr<pkt::FramePool> buffers);
   base::Status WatchSockets();
+  base::Status GiveTo(Turn turn);
   bool Read(UdpSocket& socket);
   bool Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters);
   pkt::Packet* TakeWhole(uint32_t index);

@@ -38,7 +38,7 @@ struct UdpSocketOptions {
   uint16_t port = 8285;
   std::string device;  // Only packets of this interface; empty for any.
   bool segmentation = true;
-  bool reuse_port = false;  // Other sockets of this process are bound to the same port.
+  bool reuse_port = false;  // Other sockets of ours may be bound to the same port.
 };
 
 struct UdpSocket {

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -39,6 +40,9 @@ struct Totals {
   uint64_t first_ns = 0;
   uint64_t last_ns = 0;
   uint64_t gap_max_ns = 0;  // Longest time without a packet, between the first and the last.
+  // Longest time, by the sender's clock, of which nothing arrived though something was sent: holds
+  // what the network lost, and not what the machine kept from us. Of flow 0.
+  uint64_t outage_max_ns = 0;
   Histogram latency;
 };
 
@@ -116,6 +120,7 @@ class Sink {
       if (!flows_[header.flow]) flows_[header.flow] = std::make_unique<SequenceWindow>();
       flows_[header.flow]->Take(header.sequence, totals_.sequences);
       totals_.latency.Add(now > header.sent_ns ? now - header.sent_ns : 0);
+      if (header.flow == 0) SeeOutage(header);
     } else if (check == LoadCheck::kCorrupt) {
       totals_.corrupt++;
     } else {
@@ -130,7 +135,17 @@ class Sink {
     }
   }
 
+  void SeeOutage(const LoadHeader& header) {
+    if (last_sent_ns_ != 0 && header.sequence <= last_sequence_) return;
+    if (last_sent_ns_ != 0 && header.sequence != last_sequence_ + 1)
+      totals_.outage_max_ns = std::max(totals_.outage_max_ns, header.sent_ns - last_sent_ns_);
+    last_sequence_ = header.sequence;
+    last_sent_ns_ = header.sent_ns;
+  }
+
   base::UniqueFd fd_;
+  uint64_t last_sequence_ = 0;
+  uint64_t last_sent_ns_ = 0;
   std::vector<std::unique_ptr<SequenceWindow>> flows_;
   std::vector<uint8_t> buffer_;
   mmsghdr messages_[kBatch] = {};
@@ -146,9 +161,11 @@ void Print(const Totals& t) {
   printf(
       "{\"received\":%lu,\"unique\":%lu,\"duplicates\":%lu,\"reordered\":%lu,"
       "\"reorder_distance_max\":%lu,\"too_old\":%lu,\"corrupt\":%lu,\"foreign\":%lu,\"bytes\":%lu,"
-      "\"socket_drops\":%lu,\"seconds\":%.6f,\"rate\":%.1f,\"gap_max_us\":%.1f,",
+      "\"socket_drops\":%lu,\"seconds\":%.6f,\"rate\":%.1f,\"gap_max_us\":%.1f,"
+      "\"outage_max_us\":%.1f,",
       t.received, s.unique, s.duplicates, s.reordered, s.reorder_distance_max, s.too_old, t.corrupt,
-      t.foreign, t.bytes, t.socket_drops, seconds, rate, static_cast<double>(t.gap_max_ns) / 1e3);
+      t.foreign, t.bytes, t.socket_drops, seconds, rate, static_cast<double>(t.gap_max_ns) / 1e3,
+      static_cast<double>(t.outage_max_ns) / 1e3);
   const auto us = [&t](double share) {
     return static_cast<double>(t.latency.Quantile(share)) / 1e3;
   };

@@ -1,8 +1,10 @@
 // Replaces a data plane by another process without a gap: the successor opens its ports beside the one in charge, which then
 // lets go and drains. Whichever of the two is alive first in a program chain takes a packet, and where neither is, the kernel's
-// path does: so no order of these steps loses one. Used by the supervisor alone.
+// path does: so no order of these steps loses one. The udp format has no programs; there both share one device and one port, and
+// the kernel gives everything to one of them. Used by the supervisor alone.
 import type { OpenOptions } from "../dataplane/binding.js";
 import type { DataplaneClient } from "../dataplane/client.js";
+import { sameOpenOptions } from "../dataplane/options.js";
 import { RipstopError } from "../lib/errors.js";
 import type { Controlled, DataplanePair } from "./dataplane-pair.js";
 
@@ -38,7 +40,14 @@ export async function succeed(given: Succession, signal: AbortSignal): Promise<C
   try {
     next = await pair.takeSuccessor(signal);
     if (cannotBeOpenTwice(given.oldOptions, options)) await endOld();
-    await next.client.open(options, incarnation);
+    try {
+      await next.client.open(options, incarnation);
+    } catch (error) {
+      // One of an older version shares nothing with anybody.
+      if (options.encapsulation !== "udp" || !oldIsAlive) throw error;
+      await endOld();
+      await next.client.open(options, incarnation);
+    }
     if (wouldDeliverTwice(options)) await endOld();
     if (table !== null) {
       await next.client.apply(table);
@@ -54,10 +63,12 @@ export async function succeed(given: Succession, signal: AbortSignal): Promise<C
   }
 }
 
-/** One AF_XDP socket per device queue; one TUN device and one UDP port of the udp format. */
+/** One AF_XDP socket per device queue; TUN device and UDP port of the udp format are shared between two of one worker and kind. */
 function cannotBeOpenTwice(old: OpenOptions, next: OpenOptions): boolean {
   const both = (holds: (options: OpenOptions) => boolean) => holds(old) && holds(next);
-  return both(({ encapsulation }) => encapsulation === "udp") || both(({ underlayPort }) => underlayPort === "xdp");
+  const alike = sameOpenOptions(old, next) && next.workers === 1;
+  if (both(({ encapsulation }) => encapsulation === "udp")) return !alike;
+  return both(({ underlayPort }) => underlayPort === "xdp");
 }
 
 /** A packet socket gets a copy of every packet, whoever else is alive. */

@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { test } from "node:test";
 import { agentArguments, agentName } from "../../src/lab/agent-node.js";
 import { stopDaemon } from "../../src/lab/daemon.js";
-import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
+import { type LabNode, type LabOptions, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { runningPlane } from "../../src/lab/plane.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { runUdpLoad, type UdpLoadResult } from "../../src/lab/traffic/udp-load.js";
@@ -17,32 +17,42 @@ import { installAs } from "../support/installation.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_UPGRADE_ROUNDS"] ?? process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
+const LONG = process.env["RIPSTOP_UPGRADE_ROUNDS"] !== undefined;
 const RATE = 20_000;
-const PACKETS = 2.5 * RATE;
-/** A millisecond's worth. */
-const LOST_MAX = RATE / 1000;
+/** No kernel's path carries while a busy machine keeps our worker waiting: what a TAP holds must last for that. */
+const RATE_UDP = LONG ? RATE : 2_000;
+const SECONDS = 2.5;
 
-for (const underlayPort of ["tap", "xdp", "packet"] as const) {
-  test(`a new version and the old one take turns on the ${underlayPort} port without loss`, {
+const KINDS: ReadonlyArray<readonly [name: string, options: Pick<LabOptions, "underlayPort" | "backend">]> = [
+  ["the tap port", { backend: "vxlan", underlayPort: "tap" }],
+  ["the xdp port", { backend: "vxlan", underlayPort: "xdp" }],
+  ["the packet port", { backend: "vxlan", underlayPort: "packet" }],
+  ["the udp format", { backend: "udp", underlayPort: "auto" }],
+];
+
+for (const [name, kind] of KINDS) {
+  test(`a new version and the old one take turns on ${name} without loss`, {
     skip: rootNeeded,
   }, async (context) => {
     const other = installAs("9.9.9");
     const agent = new ReplaceableAgent();
     try {
-      await withLab({ dataplane: "userspace", underlayPort }, async (plan) => {
+      await withLab({ dataplane: "userspace", ...kind }, async (plan) => {
         const [one, two] = plan.nodes as readonly [LabNode, LabNode];
         const out = { from: one.pod, to: two.pod, address: await addressOf(two) };
         const back = { from: two.pod, to: one.pod, address: await addressOf(one) };
         await agent.take(plan, one);
+        const rate = kind.backend === "udp" ? RATE_UDP : RATE;
+        const packets = SECONDS * rate;
         const conversation = await Conversation.start(out);
         const costs: number[] = [];
         try {
           for (let round = 0; round < ROUNDS; round++) {
             const upgrade = round % 2 === 0;
-            const load = runUdpLoad({ ...(round % 4 < 2 ? out : back), rate: RATE, packets: PACKETS, size: 200 });
+            const load = runUdpLoad({ ...(round % 4 < 2 ? out : back), rate, packets, size: 200 });
             await agent.replace(plan, one, upgrade ? other.program : undefined);
             await version(one, upgrade ? other.version : ripstopVersion());
-            costs.push(cost(await load, round));
+            costs.push(cost(await load, round, rate));
           }
           const { broken, messages, waitMaxMs } = await conversation.end();
           assert.equal(broken, null, "the TCP connection lasts");
@@ -51,7 +61,7 @@ for (const underlayPort of ["tap", "xdp", "packet"] as const) {
         } finally {
           conversation.kill();
         }
-        context.diagnostic(`lost of ${PACKETS} per switch: ${costs.map((lost) => (lost < 0 ? "-" : lost)).join(" ")}`);
+        context.diagnostic(`lost of ${packets} per switch: ${costs.map((lost) => (lost < 0 ? "-" : lost)).join(" ")}`);
       });
     } finally {
       agent.kill();
@@ -61,12 +71,13 @@ for (const underlayPort of ["tap", "xdp", "packet"] as const) {
 }
 
 /** -1 for a round in which the machine stalled the sender itself: it says nothing about us. */
-function cost({ lost, sink, sender }: UdpLoadResult, round: number): number {
+function cost({ lost, sink, sender }: UdpLoadResult, round: number, rate: number): number {
   const told = JSON.stringify({ round, sender, sink });
   assert.equal(sink.corrupt, 0, told);
-  if (sender.seconds > 1.1 * (PACKETS / RATE)) return -1;
+  if (sender.seconds > 1.1 * SECONDS) return -1;
   const missing = lost - sink.socket_drops;
-  assert.ok(missing <= LOST_MAX, told);
+  // A millisecond's worth.
+  assert.ok(missing <= rate / 1000, told);
   return missing;
 }
 
