@@ -5,6 +5,7 @@ import { chooseDataPlane, parseNetworkConfig } from "../config/network-config.js
 import { type AgentOptions, redactOptions } from "../config/options.js";
 import { settleClaims } from "../lease/claims.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
+import { Backoff } from "../lib/backoff.js";
 import { Teardown } from "../lib/teardown.js";
 import { Trigger } from "../lib/trigger.js";
 import { ripstopVersion } from "../lib/version.js";
@@ -30,6 +31,7 @@ import { untilStoreAnswers } from "./store-wait.js";
 /** How long a start waits for the store before it goes on with what this node remembers. */
 const STORE_PATIENCE_MS = 3_000;
 const STORE_RETRY_MS = 1_000;
+const NEXT_SESSION_MS = 50;
 /** A new lease is given back within this time when the start fails. */
 const UNDO_MS = 2_000;
 /** Writing the local snapshot takes at most this part of the time. */
@@ -286,6 +288,8 @@ export class Agent {
     const { clock, logger } = this.#parts;
     const { config } = started;
     logger.warn("setting the overlay up anew", { reason: why });
+    // An interface that is being reconfigured is whole in a moment.
+    const pause = new Backoff({ initialMs: NEXT_SESSION_MS, maxMs: STORE_RETRY_MS });
     while (!signal.aborted) {
       const { given } = config;
       try {
@@ -305,7 +309,7 @@ export class Agent {
       } catch (error) {
         if (config.refuse(given, error)) continue;
         logger.warn("cannot set the overlay up on the external interface; trying again", { error });
-        await clock.sleep(STORE_RETRY_MS, signal);
+        await clock.sleep(pause.nextMs(), signal);
       }
     }
     return last;

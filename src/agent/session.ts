@@ -17,9 +17,11 @@ import { Reconciler } from "./reconciler.js";
 import type { DesiredDataplane } from "./supervisor.js";
 import { TapKeeper } from "./tap-keeper.js";
 
-/** Looking at the host's interfaces: at once, then so many times what it costs later. */
+/** Looking at the host's interfaces: at once, then so many times what it costs later; sooner while ours is gone. */
 const LOOK_PACE_MS = 100;
 const LOOK_COSTS = 20;
+const GONE_PACE_MS = 20;
+const GONE_COSTS = 2;
 const RETRY_MS = 1_000;
 
 export interface SessionOptions {
@@ -201,7 +203,8 @@ export class Session {
       const startMs = clock.nowMs();
       const now = await findExternal(this.#given).catch(() => null);
       if (now !== null && describeExternal(now) !== was) return `${was} became ${describeExternal(now)}`;
-      await clock.sleep(Math.max(LOOK_PACE_MS, (clock.nowMs() - startMs) * LOOK_COSTS), signal);
+      const [paceMs, costs] = now === null ? [GONE_PACE_MS, GONE_COSTS] : [LOOK_PACE_MS, LOOK_COSTS];
+      await clock.sleep(Math.max(paceMs, (clock.nowMs() - startMs) * costs), signal);
     }
     return null;
   }
