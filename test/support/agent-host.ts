@@ -57,6 +57,10 @@ export class AgentHost {
     return execFileSync("tc", ["-n", this.namespace, ...command.split(" "), ...more], { encoding: "utf8" });
   }
 
+  nft(): string {
+    return execFileSync("ip", ["netns", "exec", this.namespace, "nft", "list", "ruleset"], { encoding: "utf8" });
+  }
+
   get flags(): readonly string[] {
     return [
       "--store=file",

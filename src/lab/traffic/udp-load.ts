@@ -23,6 +23,8 @@ export interface UdpLoadOptions {
   readonly milliseconds?: number;
   /** How long nothing must arrive before the account is closed. */
   readonly quietMs?: number;
+  /** Sender and receiver before everything else on the machine, so that what it does meanwhile is not taken for the network's doing. */
+  readonly realtime?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -48,6 +50,8 @@ const sinkSchema = z.object({
   seconds: z.number(),
   rate: z.number(),
   gap_max_us: z.number(),
+  /** Longest time, by the sender's clock, of which nothing arrived. */
+  outage_max_us: z.number(),
   latency_us: z.object({ p50: z.number(), p99: z.number(), p999: z.number(), max: z.number() }),
 });
 
@@ -62,16 +66,18 @@ export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult
   const port = String(options.port ?? 7777);
   const tool = toolPath("udp_load");
   const quiet = String(options.quietMs ?? 50);
+  const [program, ...before] = options.realtime === true ? ["chrt", "--fifo", "1", tool] : [tool];
   const server = await TrafficServer.start(
     options.to,
-    tool,
-    ["sink", "--bind", anyOf(options.address), "--port", port, "--quiet-milliseconds", quiet],
+    program as string,
+    [...before, "sink", "--bind", anyOf(options.address), "--port", port, "--quiet-milliseconds", quiet],
     /^ready$/m,
   );
   try {
     const milliseconds = options.milliseconds ?? 10_000;
     const runner = new Runner();
-    const sent = await runner.runIn(options.from, tool, sendArguments(options, port, milliseconds), {
+    const sending = [...before, ...sendArguments(options, port, milliseconds)];
+    const sent = await runner.runIn(options.from, program as string, sending, {
       timeoutMs: milliseconds + 10_000,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });

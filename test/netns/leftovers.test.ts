@@ -1,0 +1,88 @@
+// Nothing is left: dumps of links, addresses, routes, rules, packet filter, namespaces and BPF objects are the same after
+// `lab down` and `ripstop cleanup` as before anything began.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { labDown, labUp } from "../../src/lab/lab.js";
+import { DEFAULT_OPTIONS } from "../../src/lab/plan.js";
+import { viewPlane } from "../../src/lab/plane.js";
+import { signalProcess } from "../../src/lib/process-identity.js";
+import { withAgentHost } from "../support/agent-host.js";
+import { type BpfObject, bpfAttachments, bpfObjectsLeft, bpfObjectsOf } from "../support/bpf-objects.js";
+import { labFolder, rootNeeded, testPrefix } from "../support/lab.js";
+import { until } from "../support/until.js";
+
+/** Of the network namespace that the tests run in. */
+function dump(): string {
+  const shown = [
+    "-o link",
+    "-o address",
+    "-o route show table all",
+    "-6 -o route show table all",
+    "-o rule",
+    "netns list",
+  ];
+  const texts = shown.map((command) => execFileSync("ip", command.split(" "), { encoding: "utf8" }));
+  texts.push(execFileSync("nft", ["list", "ruleset"], { encoding: "utf8" }));
+  texts.push(bpfAttachments(null));
+  return texts.map((text) => text.replace(/ (expires|valid_lft|preferred_lft) \S+/g, "")).join("\n--\n");
+}
+
+function assertComplete(objects: readonly BpfObject[], links: boolean): void {
+  const kinds = objects.map(({ kind }) => kind);
+  const count = (kind: string) => kinds.filter((one) => one === kind).length;
+  assert.ok(count("prog") >= 6 && count("map") >= 2, `programs and maps are held: ${kinds.join(" ")}`);
+  assert.equal(count("link") > 0, links, `links: ${kinds.join(" ")}`);
+}
+
+for (const underlayPort of ["tap", "xdp"] as const) {
+  test(`lab down leaves the machine as it was before, with the ${underlayPort} port`, {
+    skip: rootNeeded,
+  }, async () => {
+    const before = dump();
+    const directory = await labFolder();
+    const context = { directory, report: () => undefined };
+    const objects: BpfObject[] = [];
+    try {
+      const options = { ...DEFAULT_OPTIONS, prefix: testPrefix, dataplane: "userspace", underlayPort } as const;
+      const plan = await labUp(options, context);
+      assert.notEqual(dump(), before, "a lab can be seen");
+      for (const node of plan.nodes) {
+        const { pid } = (await viewPlane(node)) ?? assert.fail(`${node.namespace} has a data plane`);
+        const held = bpfObjectsOf(pid);
+        assertComplete(held, true);
+        assert.deepEqual(bpfObjectsLeft(held), held, "they are found while they are there");
+        objects.push(...held);
+      }
+    } finally {
+      await labDown(context);
+      await rm(join(directory, ".."), { recursive: true, force: true });
+    }
+    await until("the kernel has let go of every BPF object", () => bpfObjectsLeft(objects).length === 0, 30_000);
+    assert.equal(dump(), before);
+  });
+}
+
+for (const [how, disable] of [
+  ["tcx links", []],
+  ["tc filters", ["tcx"]],
+] as const) {
+  test(`cleanup after SIGKILL of everything leaves no BPF object of ${how}`, { skip: rootNeeded }, async () => {
+    const network = { Network: "10.244.0.0/16", Backend: { Type: "vxlan", DataPlane: { Disable: disable } } };
+    await withAgentHost(async (host) => {
+      const shown = () => [host.dump(), host.nft(), bpfAttachments(host.namespace)];
+      const before = shown();
+      await host.startAgent(["--dataplane=userspace"]);
+      const dataplane = host.dataplane ?? assert.fail("a data plane");
+      const held = bpfObjectsOf(dataplane.pid);
+      assertComplete(held, disable.length === 0);
+      await host.stopAgents("SIGKILL");
+      signalProcess(dataplane, "SIGKILL");
+      assert.equal(host.cleanup().stderr, "");
+      await until("the kernel has let go of every BPF object", () => bpfObjectsLeft(held).length === 0, 30_000);
+      assert.deepEqual(shown(), before);
+    }, JSON.stringify(network));
+  });
+}
