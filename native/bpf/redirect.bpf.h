@@ -35,7 +35,7 @@ int rs_xdp_redirect(struct xdp_md* context) {
   /* Compared, not subtracted: differences of pointers are for holders of CAP_PERFMON. */
   if (data + RS_XDP_FRAME_MAX < end) return XDP_PASS;
 
-  if (!rs_ours(state, data, end)) return XDP_PASS;
+  if (!rs_ours(state, data, (struct rs_bound){end, 0})) return XDP_PASS;
   return bpf_redirect_map(&xsks, context->rx_queue_index, XDP_PASS);
 }
 

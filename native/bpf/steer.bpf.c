@@ -74,8 +74,8 @@ int rs_nic_ingress(struct __sk_buff* skb) {
   /* Drivers may leave headers in page fragments; the pull makes the part we read linear (no-op when
    * it is). */
   if (bpf_skb_pull_data(skb, 0) != 0) return TCX_NEXT;
-  if (!rs_ours(state, (const void*)(long)skb->data, (const void*)(long)skb->data_end))
-    return TCX_NEXT;
+  const struct rs_bound bound = {(const void*)(long)skb->data_end, 0};
+  if (!rs_ours(state, (const void*)(long)skb->data, bound)) return TCX_NEXT;
   if (state->flags & RS_STEER_DROP_ORIGINAL) return TC_ACT_SHOT;
   return bpf_redirect(state->underlay_ifindex, 0);
 }
@@ -92,12 +92,13 @@ int rs_packet_filter(struct __sk_buff* skb) {
   /* Two bytes in, so that the addresses behind 14 bytes of Ethernet are aligned. */
   __u8 room[2 + V6] __attribute__((aligned(8))) = {};
   __u8* head = room + 2;
+  const struct rs_bound whole = {0, 1};
   if (skb->protocol == bpf_htons(ETH_P_IP)) {
     if (bpf_skb_load_bytes(skb, 0, head, V4) != 0) return 0;
-    return rs_ours(state, head, 0) ? (int)skb->len : 0;
+    return rs_ours(state, head, whole) ? (int)skb->len : 0;
   }
   if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 0, head, V6) != 0) return 0;
-  return rs_ours(state, head, 0) ? (int)skb->len : 0;
+  return rs_ours(state, head, whole) ? (int)skb->len : 0;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";
