@@ -103,6 +103,41 @@ TEST(NetlinkLink, CarriesVxlanSettingsWithThePortInNetworkOrder) {
   EXPECT_TRUE(decoded->vxlan->gbp);
 }
 
+TEST(NetlinkLink, AsksForAnIpipDeviceInTheseBytes) {
+  Link link;
+  link.name = "flannel.ipip";
+  link.kind = "ipip";
+  link.mtu = 1480;
+  link.ip_tunnel = IpTunnel{.local = Ip("192.0.2.1"), .remote = std::nullopt};
+  MessageBatch batch;
+  Encode(batch, Verb::kAdd, link);
+  // By hand, from linux/rtnetlink.h, if_link.h and if_tunnel.h, little-endian as on both machines
+  // we build for.
+  const std::vector<uint8_t> expected = {
+      104,  0,    0,   0,                         // nlmsg_len
+      16,   0,                                    // RTM_NEWLINK
+      0x05, 0x06,                                 // REQUEST, ACK; EXCL, CREATE
+      0,    0,    0,   0,    0,    0,    0,   0,  // sequence, port: the sender's
+      0,    0,    0,   0,    0,    0,    0,   0,  // ifinfomsg: any family, type, index
+      0,    0,    0,   0,    0,    0,    0,   0,  // flags, change
+      17,   0,    3,   0,    'f',  'l',  'a', 'n', 'n', 'e', 'l', '.',
+      'i',  'p',  'i', 'p',  0,    0,    0,   0,                      // IFLA_IFNAME
+      8,    0,    4,   0,    0xc8, 0x05, 0,   0,                      // IFLA_MTU 1480
+      44,   0,    18,  0x80,                                          // IFLA_LINKINFO, nested
+      9,    0,    1,   0,    'i',  'p',  'i', 'p', 0,   0,   0,   0,  // IFLA_INFO_KIND
+      28,   0,    2,   0x80,                                          // IFLA_INFO_DATA, nested
+      8,    0,    2,   0,    192,  0,    2,   1,                      // IFLA_IPTUN_LOCAL
+      5,    0,    9,   0,    4,    0,    0,   0,                      // IFLA_IPTUN_PROTO IPIP
+      5,    0,    10,  0,    1,    0,    0,   0,                      // IFLA_IPTUN_PMTUDISC
+  };
+  const auto bytes = batch.Slice(0, 1);
+  EXPECT_EQ(std::vector<uint8_t>(bytes.begin(), bytes.end()), expected);
+  const auto decoded = DecodeLink(Body(batch, 0));
+  ASSERT_TRUE(decoded && decoded->ip_tunnel);
+  EXPECT_EQ(decoded->ip_tunnel->local, link.ip_tunnel->local);
+  EXPECT_EQ(decoded->ip_tunnel->remote, std::nullopt);
+}
+
 TEST(NetlinkNeighbor, TellsFdbEntriesFromNeighbors) {
   Neighbor neighbor;
   neighbor.link_index = 3;

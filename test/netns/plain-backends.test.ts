@@ -1,4 +1,4 @@
-// host-gw, alloc, udp's route and ipip on a real host, with a second one on the same segment.
+// host-gw, alloc, udp's route and ipip's on a real host, with a second one on the same segment.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +8,9 @@ import { makeBackend } from "../../src/backend/catalog.js";
 import type { Overlay } from "../../src/backend/backend.js";
 import { parseIpv4 } from "../../src/addr/ipv4.js";
 import { parseIpv6 } from "../../src/addr/ipv6.js";
+import type { TunnelSpec } from "../../src/host/host.js";
+import type { NetlinkHost } from "../../src/host/netlink-host.js";
+import { kernelLacks } from "../support/kernel.js";
 import { rootNeeded } from "../support/lab.js";
 import { lease, leaseMap } from "../support/lease-builder.js";
 import { addOwnPod, contextOf, pingFrom, type TwoHosts, withTwoHosts } from "../support/two-hosts.js";
@@ -116,41 +119,90 @@ test("udp dresses flannel0 once the data plane has made it, and routes the whole
   }),
 );
 
-test("ipip is set up, or one error names the module this kernel lacks", options, (t) =>
+test("ipip routes every peer through its device, or over the segment with DirectRouting", options, () =>
   withTwoHosts(async (hosts) => {
-    const probe = await hosts.ours.ip("link", "add", "probe", "type", "ipip", "local", "192.0.2.9").catch(() => null);
-    if (probe === null) {
-      await assert.rejects(attach(hosts, { ...V4, Backend: { Type: "ipip" } }), {
-        code: "MODULE_MISSING",
-        message: /load the module ipip/,
-      });
-      t.diagnostic("this kernel has no ipip: only the error is tested");
-      return;
-    }
-    await hosts.ours.ip("link", "delete", "probe");
-    const { overlay } = await attach(hosts, { ...V4, Backend: { Type: "ipip" } });
-    await program(overlay, other("ipip"));
+    const { ours } = hosts;
+    // A TUN stands in for the device where the kernel has no ipip: what is tested here is how it is used.
+    const ensureTunnel = async (spec: TunnelSpec) => {
+      if (!(await hosts.host.links()).some(({ name }) => name === spec.name))
+        await ours.ip("tuntap", "add", spec.name, "mode", "tun");
+      return hosts.host.ensureTunnel({ ...spec, kind: "tun", local: null });
+    };
+    const host = new Proxy<NetlinkHost>(hosts.host, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (key === "ensureTunnel") return ensureTunnel;
+        return typeof value === "function" ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const behind = lease("10.244.3.0-24", "198.51.100.3", 3n, {
+      attrs: { publicIp: parseIpv4("198.51.100.3"), publicIpv6: null, backendType: "ipip" },
+    });
+    const alien = lease("10.244.4.0-24", "192.0.2.4", 4n);
+    await ours.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.254");
+    const { overlay } = await attach({ ...hosts, host }, { ...V4, Backend: { Type: "ipip" } });
+    assert.deepEqual((await program(overlay, other("ipip"), behind, alien)).failures, []);
+    const route = async (subnet: string) => (await ours.ip("route", "show", subnet)).trim();
     assert.equal(overlay.mtu, 1480);
-    const route = await hosts.ours.ip("route", "show", "10.244.2.0/24");
-    assert.match(route, /via 192\.0\.2\.2 dev flannel\.ipip proto 158 onlink/);
+    assert.match(await ours.ip("address", "show", "flannel.ipip"), /mtu 1480[\s\S]*inet 10\.244\.1\.0\/32/);
+    for (const [subnet, remote] of [
+      ["10.244.2.0/24", "192.0.2.2"],
+      ["10.244.3.0/24", "198.51.100.3"],
+    ] as const) {
+      // The stand-in is never opened, so it has no carrier.
+      assert.match(await route(subnet), new RegExp(`^${subnet} via ${remote} dev flannel.ipip proto 158 onlink`));
+    }
+    assert.equal(await route("10.244.4.0/24"), "", "a lease of vxlan is no peer");
+    const direct = await attach({ ...hosts, host }, { ...V4, Backend: { Type: "ipip", DirectRouting: true } });
+    assert.deepEqual((await program(direct.overlay, other("ipip"), behind)).failures, []);
+    assert.equal(await route("10.244.2.0/24"), "10.244.2.0/24 via 192.0.2.2 dev u0 proto 158");
+    assert.match(await route("10.244.3.0/24"), /dev flannel\.ipip proto 158 onlink/);
+    await program(direct.overlay);
+    assert.equal(await ours.ip("route", "show", "proto", "158"), "");
   }),
 );
 
-test("wireguard is set up, or one error names the module this kernel lacks", options, async (t) => {
+test("without its module ipip and wireguard are one error that names it", options, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "ripstop-wg-"));
   process.env["WIREGUARD_KEY_FILE"] = join(folder, "key");
   t.after(() => rm(folder, { recursive: true }));
   await withTwoHosts(async (hosts) => {
-    const probe = await hosts.ours.ip("link", "add", "probe", "type", "wireguard").catch(() => null);
-    if (probe !== null) await hosts.ours.ip("link", "delete", "probe");
-    const attempt = attach(hosts, { ...V4, Backend: { Type: "wireguard" } });
-    if (probe === null) {
-      await assert.rejects(attempt, { code: "MODULE_MISSING", message: /load the module wireguard/ });
-      t.diagnostic("this kernel has no wireguard: only the error is tested");
-      return;
+    for (const kind of ["ipip", "wireguard"]) {
+      if (kernelLacks(kind) === false) {
+        t.diagnostic(`this kernel has ${kind}: nothing to refuse`);
+        continue;
+      }
+      const message = new RegExp(`load the module ${kind} \\(modprobe ${kind}\\)`);
+      const attempt = attach(hosts, { ...V4, Backend: { Type: kind } });
+      await assert.rejects(attempt, { code: "MODULE_MISSING", message }, kind);
     }
-    const { overlay } = await attempt;
-    await program(overlay);
-    assert.match(await hosts.ours.ip("route", "show", "10.244.0.0/16"), /dev flannel-wg proto 158 scope link/);
   });
 });
+
+test(
+  "the kernel's ipip: pods of two nodes talk, a restart keeps the device, another address makes it anew",
+  {
+    skip: rootNeeded || kernelLacks("ipip"),
+  },
+  () =>
+    withTwoHosts(async (hosts) => {
+      const { ours, other: far } = hosts;
+      await addOwnPod(ours);
+      await far.ip("address", "add", "10.244.2.1/32", "dev", "lo");
+      await far.ip("link", "add", "back", "type", "ipip", "local", "192.0.2.2");
+      await far.ip("link", "set", "back", "up");
+      await far.ip("route", "add", "10.244.1.0/24", "via", "192.0.2.1", "dev", "back", "onlink");
+      const { overlay } = await attach(hosts, { ...V4, Backend: { Type: "ipip" } });
+      await program(overlay, other("ipip"));
+      await pingFrom(ours, "10.244.1.1", "10.244.2.1", "-M", "do", "-s", String(1480 - 28));
+      await assert.rejects(pingFrom(ours, "10.244.1.1", "10.244.2.1", "-M", "do", "-s", String(1480 - 27)));
+      const indexOf = async () => (await hosts.host.links()).find(({ name }) => name === "flannel.ipip")?.index;
+      const before = await indexOf();
+      await attach(hosts, { ...V4, Backend: { Type: "ipip" } });
+      assert.equal(await indexOf(), before);
+      await ours.ip("address", "replace", "192.0.2.77/24", "dev", "u0");
+      await ours.ip("address", "delete", "192.0.2.1/24", "dev", "u0");
+      await attach(hosts, { ...V4, Backend: { Type: "ipip" } });
+      assert.match(await ours.ip("-d", "link", "show", "flannel.ipip"), /local 192\.0\.2\.77/);
+    }),
+);

@@ -4,13 +4,14 @@ import { parseWireguardOptions, type WireguardOptions } from "../../config/backe
 import { processEnvironment } from "../../config/process-environment.js";
 import type { Prefix } from "../../addr/address.js";
 import type { PeerTable } from "../../dataplane/peer-table.js";
-import { type CommandRunner, outputOf, runCommand } from "../../host/command.js";
+import { type CommandRunner, runCommand } from "../../host/command.js";
 import type { HostChange, PeerEntry, ReconcileReport } from "../../host/host.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
 import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop, RefusedPeer } from "../backend.js";
 import { RoutedOverlay, type Wiring } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
+import { syncConfig } from "./sync-config.js";
 import { readOrMakeKey, type WireguardKey } from "./wireguard-key.js";
 import { chooseEndpoint, deviceConfig, readWireguardData, type WireguardPeer } from "./wireguard-peers.js";
 
@@ -129,8 +130,7 @@ class WireguardOverlay implements Overlay {
     for (const tunnel of this.#parts.tunnels) {
       const { privateKey } = this.#key;
       const config = deviceConfig(privateKey, tunnel.listenPort, this.#parts.options, this.#peersOf(tunnel, table));
-      const sync = ["wg", "syncconf", tunnel.device, "/dev/stdin"];
-      await outputOf(this.#parts.run, sync, config);
+      await syncConfig(this.#parts.run, tunnel.device, config);
     }
     return report;
   }
