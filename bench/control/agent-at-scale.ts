@@ -20,7 +20,9 @@ const LEASES = 5_000;
 const CHANGES = 1_000;
 const RATE = 200;
 const IDLE_MS = 20_000;
-const AWAY_MS = 30_000;
+const AWAY_MS = 20_000;
+/** The data plane is asked this often how many peers it has, so a change may be seen so much too late. */
+const LOOK_MS = 10;
 const PREFIX = "/coreos.com/network";
 const WRITER = fileURLToPath(new URL("lease-writer.js", import.meta.url));
 /** Clock ticks a second in /proc/PID/stat. */
@@ -40,14 +42,22 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS;
 }
 
-async function cpuPercent(pid: number, ms: number): Promise<number> {
-  const [cpu, wall] = [cpuSeconds(pid), performance.now()];
-  await pause(ms);
-  return Number((((cpuSeconds(pid) - cpu) * 100_000) / (performance.now() - wall)).toFixed(2));
-}
-
 const rssMiB = (pid: number) =>
   Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024);
+
+/** What some processes took together since it was made, each as a share of one core. */
+function cpuMeter(pids: Readonly<Record<string, number>>) {
+  const [before, begunMs] = [
+    Object.entries(pids).map(([name, pid]) => [name, pid, cpuSeconds(pid)] as const),
+    performance.now(),
+  ];
+  return () => {
+    const share = 100_000 / (performance.now() - begunMs);
+    return Object.fromEntries(
+      before.map(([name, pid, cpu]) => [name, Number(((cpuSeconds(pid) - cpu) * share).toFixed(2))]),
+    );
+  };
+}
 
 await withLab({ nodes: 1, store: "etcd", dataplane: "userspace" }, async (plan) => {
   const [node] = plan.nodes as readonly [LabNode];
@@ -56,10 +66,11 @@ await withLab({ nodes: 1, store: "etcd", dataplane: "userspace" }, async (plan) 
   const client = await DataplaneClient.connect(runPaths(join(node.directory, "run")).dataplaneSocket, {
     deadlineMs: 5_000,
   });
-  await client.hello("observe");
+  const { pid: dataplane } = await client.hello("observe");
   const carried = async () => (await client.inspect()).peers;
   const settled = async (peers: number) =>
     waitFor(`${peers} peers`, async () => (await carried()) === peers || null, { timeoutMs: 60_000, everyMs: 5 });
+  const processes = { agent: agent.pid, dataplane, etcd: etcd.pid, bench: process.pid };
 
   const first = performance.now();
   await write(plan, node, 0, LEASES, 0);
@@ -68,38 +79,44 @@ await withLab({ nodes: 1, store: "etcd", dataplane: "userspace" }, async (plan) 
   const fillMs = { written: Math.round(writtenMs), applied: Math.round(performance.now() - first) };
   await pause(5_000);
   const filledMiB = rssMiB(agent.pid);
-  const idle = { filledMiB, cpuPercent: await cpuPercent(agent.pid, IDLE_MS), rssMiB: rssMiB(agent.pid) };
+  const idleCpu = cpuMeter(processes);
+  await pause(IDLE_MS);
+  const idle = { filledMiB, cpuPercent: idleCpu(), rssMiB: rssMiB(agent.pid) };
 
   const kernel = watchRoutes(node);
   const seen: { readonly at: number; readonly peers: number }[] = [];
-  const cpuBefore = cpuSeconds(agent.pid);
+  const changesCpu = cpuMeter(processes);
   const writing = write(plan, node, LEASES, CHANGES, RATE);
   for (let peers = 0; peers < LEASES + CHANGES; ) {
+    await pause(LOOK_MS);
     peers = await carried();
     seen.push({ at: Date.now(), peers });
-    await pause(2);
   }
-  const begun = await writing;
+  const cpuPercent = changesCpu();
+  const written = await writing;
   await settled(LEASES + CHANGES);
-  const cpuOfChanges = Number((cpuSeconds(agent.pid) - cpuBefore).toFixed(2));
   const routes = await kernel.stop();
-  const order = Object.values(begun).sort((a, b) => a - b);
-  const dataplane = order.map(
-    (at, i) => (seen.find(({ peers }) => peers > LEASES + i)?.at ?? Number.POSITIVE_INFINITY) - at,
+  // The data plane tells only how many it has, so the n-th change counts as applied when there are n more: by their order in etcd.
+  const order = Object.values(written).sort(([, a], [, b]) => a - b);
+  const inDataplane = order.map(
+    ([begun], i) => (seen.find(({ peers }) => peers > LEASES + i)?.at ?? Number.POSITIVE_INFINITY) - begun,
   );
-  const inKernel = Object.entries(begun).flatMap(([key, at]) => {
+  const inKernel = Object.entries(written).flatMap(([key, [begun]]) => {
     const done = routes.get(key.replace("-", "/"));
-    return done === undefined ? [] : [done - at];
+    return done === undefined ? [] : [done - begun];
   });
-  const change = { kernel: quantiles(inKernel), dataplane: quantiles(dataplane), agentCpuSeconds: cpuOfChanges };
+  const stored = quantiles(order.map(([begun, answered]) => answered - begun));
+  const change = { stored, kernel: quantiles(inKernel), dataplane: quantiles(inDataplane), cpuPercent };
 
   process.kill(etcd.pid, "SIGSTOP");
   const silent = performance.now();
-  const away = cpuPercent(agent.pid, AWAY_MS);
-  // Asking costs the agent a list of all its peers, so it is asked seldom.
+  const noticing = cpuMeter({ agent: agent.pid });
+  // Asking costs the agent a list of all its peers, so it is asked seldom, and not at all while its time is taken.
   await waitFor("the silence to be noticed", () => connected(node, false), { timeoutMs: 60_000, everyMs: 1_000 });
-  const noticedMs = Math.round(performance.now() - silent);
-  const blackHole = { noticedMs, cpuPercent: await away, peers: await carried() };
+  const noticed = { ms: Math.round(performance.now() - silent), cpuPercent: noticing()["agent"] };
+  const away = cpuMeter({ agent: agent.pid });
+  await pause(AWAY_MS);
+  const blackHole = { noticed, cpuPercent: away()["agent"], peers: await carried() };
   process.kill(etcd.pid, "SIGCONT");
   const back = performance.now();
   await waitFor("the store to be back", () => connected(node, true), { timeoutMs: 60_000 });
@@ -121,7 +138,7 @@ async function write(plan: LabPlan, node: LabNode, from: number, count: number, 
   const argv = [`http://${plan.gateway}:2379`, PREFIX, String(from), String(count), String(rate), taken];
   const enter = ["netns", "exec", plan.switchNamespace, process.execPath, WRITER, ...argv];
   const { stdout } = await run("ip", enter, { maxBuffer: 2 ** 24 });
-  return JSON.parse(stdout) as Record<string, number>;
+  return JSON.parse(stdout) as Record<string, readonly [begunMs: number, answeredMs: number]>;
 }
 
 /** When the kernel announced each route that was added. */

@@ -1,6 +1,7 @@
 // What is known of the peers' next hops on the underlay, and which ones to ask for again, when. The kernel tells when a neighbor
 // changes; asking again now and then finds what it does not tell (a path MTU). Owned by a session; asks nobody itself.
 import type { PeerHop } from "../backend/backend.js";
+import { peerChanges } from "../dataplane/peer-changes.js";
 import type { NextHop, Peer } from "../dataplane/peer-table.js";
 import type { Mac } from "../addr/address.js";
 
@@ -23,8 +24,9 @@ export class NextHopBook {
   readonly #random: () => number;
   readonly #hops = new Map<number, NextHop>();
   readonly #entries = new Map<number, Entry>();
-  /** The MACs we go by. */
-  #macs: ReadonlyMap<string, Mac | null> = new Map();
+  /** The MACs we go by, and how many peers are behind each. */
+  readonly #neighbors = new Map<string, { mac: Mac | null; peers: number }>();
+  #peers: readonly Peer[] = [];
   #nextDueMs = Number.POSITIVE_INFINITY;
 
   constructor(random: () => number = Math.random) {
@@ -42,21 +44,20 @@ export class NextHopBook {
 
   /** The peers there are now: new ones are due at once. True when one is. */
   follow(peers: readonly Peer[]): boolean {
-    let fresh = false;
-    for (const peer of peers) {
-      const known = this.#entries.get(peer.id);
-      if (known?.peer === peer) continue;
-      this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
-      fresh = true;
-    }
-    if (this.#entries.size > peers.length) this.#forget(new Set(peers.map(({ id }) => id)));
-    if (fresh) this.#nextDueMs = 0;
-    return fresh;
+    const { gone, come } = peerChanges(this.#peers, peers);
+    this.#peers = peers;
+    for (const { id } of gone) this.#forget(id);
+    for (const peer of come) this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
+    const stays = new Set(come.map(({ id }) => id));
+    for (const { id } of gone) if (!stays.has(id)) this.#hops.delete(id);
+    if (come.length > 0) this.#nextDueMs = 0;
+    return come.length > 0;
   }
 
   due(nowMs: number): readonly Peer[] {
     if (this.#nextDueMs > nowMs) return [];
-    const due = [...this.#entries.values()].filter(({ dueMs }) => dueMs <= nowMs).map(({ peer }) => peer);
+    const due: Peer[] = [];
+    for (const { peer, dueMs } of this.#entries.values()) if (dueMs <= nowMs) due.push(peer);
     if (due.length === 0) this.#nextDueMs = this.#earliest();
     return due;
   }
@@ -67,23 +68,20 @@ export class NextHopBook {
     for (const peer of asked) {
       const entry = this.#entries.get(peer.id);
       if (entry?.peer !== peer) continue;
-      entry.hop = found.get(peer.id) ?? null;
+      this.#point(entry, found.get(peer.id) ?? null);
       const mac = entry.hop?.mac ?? null;
       entry.failures = mac === null ? entry.failures + 1 : 0;
       entry.dueMs = nowMs + this.#pauseMs(entry);
       changed = this.#set(peer.id, mac, entry.hop?.pathMtu ?? 0) || changed;
     }
-    const macs = new Map<string, Mac | null>();
-    for (const { hop } of this.#entries.values()) if (hop !== null) macs.set(hop.neighbor, hop.mac);
-    this.#macs = macs;
     this.#nextDueMs = this.#earliest();
     return changed;
   }
 
   /** What the kernel says of a neighbor; null: it does not answer. True when peers are due because of it. */
   neighbor(address: string, mac: Mac | null): boolean {
-    const believed = this.#macs.get(address);
-    if (believed === undefined || believed === mac) return false;
+    const believed = this.#neighbors.get(address);
+    if (believed === undefined || believed.mac === mac) return false;
     for (const entry of this.#entries.values()) if (entry.hop?.neighbor === address) entry.dueMs = 0;
     this.#nextDueMs = 0;
     return true;
@@ -95,11 +93,23 @@ export class NextHopBook {
     if (this.#entries.size > 0) this.#nextDueMs = 0;
   }
 
-  #forget(there: ReadonlySet<number>): void {
-    for (const id of this.#entries.keys()) {
-      if (there.has(id)) continue;
-      this.#entries.delete(id);
-      this.#hops.delete(id);
+  #forget(id: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
+    this.#point(entry, null);
+    this.#entries.delete(id);
+  }
+
+  #point(entry: Entry, hop: PeerHop | null): void {
+    const left = entry.hop === null ? undefined : this.#neighbors.get(entry.hop.neighbor);
+    if (left !== undefined && --left.peers === 0) this.#neighbors.delete(entry.hop?.neighbor ?? "");
+    entry.hop = hop;
+    if (hop === null) return;
+    const neighbor = this.#neighbors.get(hop.neighbor);
+    if (neighbor === undefined) this.#neighbors.set(hop.neighbor, { mac: hop.mac, peers: 1 });
+    else {
+      neighbor.mac = hop.mac;
+      neighbor.peers++;
     }
   }
 

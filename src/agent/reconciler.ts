@@ -19,6 +19,9 @@ const DISTRUST_COSTS = 10;
 const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
 const PERIOD_COSTS = 500;
+/** A comparison that only the clock asks for waits for a pause in the changes, though not for ever. */
+const QUIET_MS = 500;
+const QUIET_WAIT_MAX_MS = 60_000;
 const RETRY_MS = 1_000;
 
 /** Bounds of the histogram: a pass for one changed peer takes a millisecond, a comparison of 5,000 half a second. */
@@ -54,6 +57,7 @@ export class Reconciler {
   #distrusted = true;
   #mayCompareAtMs = 0;
   #mustCompareAtMs = 0;
+  #changedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(given: ReconcilerOptions, leases: ReadonlyMap<string, Lease>) {
     this.#given = given;
@@ -65,6 +69,7 @@ export class Reconciler {
   update(leases: ReadonlyMap<string, Lease>, quarantined: readonly RefusedPeer[]): void {
     this.#leases = leases;
     this.#quarantined = quarantined;
+    this.#changedAtMs = this.#given.clock.nowMs();
     this.#trigger.kick();
   }
 
@@ -84,10 +89,9 @@ export class Reconciler {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#given;
     while (!signal.aborted) {
-      const compareAtMs = this.#distrusted ? this.#mayCompareAtMs : this.#mustCompareAtMs;
-      await this.#trigger.wait(Math.max(0, compareAtMs - clock.nowMs()), signal);
+      await this.#trigger.wait(Math.max(0, this.#compareAtMs - clock.nowMs()), signal);
       if (signal.aborted) return;
-      const compare = clock.nowMs() >= (this.#distrusted ? this.#mayCompareAtMs : this.#mustCompareAtMs);
+      const compare = clock.nowMs() >= this.#compareAtMs;
       if (!compare && this.#leases === this.#passed) continue;
       try {
         await this.#pass(compare);
@@ -101,6 +105,12 @@ export class Reconciler {
       }
       await clock.sleep(PACE_MS, signal);
     }
+  }
+
+  get #compareAtMs(): number {
+    if (this.#distrusted) return this.#mayCompareAtMs;
+    const must = this.#mustCompareAtMs;
+    return Math.min(Math.max(must, this.#changedAtMs + QUIET_MS), must + QUIET_WAIT_MAX_MS);
   }
 
   async #pass(compare: boolean): Promise<void> {

@@ -316,7 +316,7 @@ export class Supervisor {
     if (until()) return;
     const woken = new AbortController();
     this.#wake = () => {
-      if (until()) woken.abort();
+      if (until()) woken.abort(null);
     };
     await this.#clock.sleep(ms, AbortSignal.any([signal, woken.signal]));
     this.#wake = () => {};

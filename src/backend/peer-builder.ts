@@ -1,12 +1,14 @@
 // All leases -> all peers, again and again. Remembers what each lease gave: a lease object never changes, and a new record is a
-// new object. So building costs a look at each lease and work for the changed ones only, and a peer that is as before is the
-// same object, which is how everybody else sees what changed. Owned by one overlay.
+// new object. So building costs work for the changed ones only, and a peer that is as before is the same object at the same
+// place, which is how everybody else sees what changed. Owned by one overlay.
 import { prefixEquals } from "../addr/prefix.js";
 import type { Peer } from "../dataplane/peer-table.js";
 import type { UnderlayAddress } from "../host/host.js";
 import { sameUnderlay } from "../host/text.js";
 import type { Lease } from "../lease/lease.js";
+import { changesBetween } from "../lib/shared-map.js";
 import type { RefusedPeer } from "./backend.js";
+import { PeerSlots } from "./peer-slots.js";
 import { type OwnIdentity, type PeerRules, readPeers } from "./peers.js";
 
 /** True when a plain route reaches the peer without a gateway. */
@@ -20,17 +22,22 @@ export interface BuiltPeers {
 type Result = Peer | RefusedPeer;
 
 interface Known {
-  readonly lease: Lease;
-  readonly results: Result[];
+  readonly results: readonly Result[];
+  /** By network: a peer keeps its number for as long as its lease lives. */
+  readonly ids: readonly number[];
 }
+
+const UNKNOWN: Known = { results: [], ids: [] };
 
 export class PeerBuilder {
   readonly #own: OwnIdentity;
   readonly #rules: PeerRules;
   readonly #known = new Map<string, Known>();
+  readonly #slots = new PeerSlots();
   readonly #macs = new MacCounts();
-  /** A peer keeps its number for as long as its lease lives. */
-  readonly #ids = new Map<string, number>();
+  readonly #refused = new Map<string, readonly RefusedPeer[]>();
+  #leases: ReadonlyMap<string, Lease> = new Map();
+  #isDirect: DirectTest | null = null;
   #nextId = 1;
 
   constructor(own: OwnIdentity, rules: PeerRules) {
@@ -40,58 +47,64 @@ export class PeerBuilder {
 
   /** Of leases that claim different addresses (lease/claims.ts). */
   build(leases: ReadonlyMap<string, Lease>, isDirect: DirectTest): BuiltPeers {
-    const refused: RefusedPeer[] = [];
-    const peers: Peer[] = [];
-    for (const [key, lease] of leases) {
-      const results = this.#resultsOf(key, lease);
-      for (const [i, result] of results.entries()) {
-        if ("reason" in result) {
-          refused.push(result);
-          continue;
-        }
-        const direct = isDirect(result.underlay);
-        const peer = result.direct === direct ? result : { ...result, direct };
-        results[i] = peer;
-        peers.push(peer);
-      }
+    if (isDirect !== this.#isDirect) this.#redirect(isDirect);
+    for (const [key, , lease] of changesBetween(this.#leases, leases)) {
+      const known = this.#known.get(key) ?? UNKNOWN;
+      this.#replace(key, known, lease === undefined ? UNKNOWN : this.#read(key, lease, known, isDirect));
+      if (lease === undefined) this.#known.delete(key);
     }
-    this.#forget(leases);
+    this.#leases = leases;
+    this.#isDirect = isDirect;
+    const peers = this.#slots.list();
+    const refused = [...this.#refused.values()].flat();
     if (!this.#macs.anyShared) return { peers, refused };
     return { peers: settleMacs(peers, leases, refused), refused };
   }
 
-  #resultsOf(key: string, lease: Lease): Result[] {
-    const known = this.#known.get(key);
-    if (known?.lease === lease) return known.results;
-    const results: Result[] = [];
-    for (const [i, outcome] of readPeers(lease, key, this.#own, this.#rules).entries()) {
-      if (outcome === null) continue;
-      if ("reason" in outcome) results.push({ key: lease.key, reason: outcome.reason });
-      else results.push(keepSame({ id: this.#idOf(`${i} ${key}`), ...outcome }, known?.results ?? []));
-    }
-    this.#macs.remove(known?.results ?? []);
-    this.#macs.add(results);
-    this.#known.set(key, { lease, results });
-    return results;
+  #read(key: string, lease: Lease, known: Known, isDirect: DirectTest): Known {
+    const ids = this.#rules.networks.map((_, i) => known.ids[i] ?? this.#nextId++);
+    const results = readPeers(lease, key, this.#own, this.#rules).flatMap((outcome, i): Result[] => {
+      if (outcome === null) return [];
+      if ("reason" in outcome) return [{ key: lease.key, reason: outcome.reason }];
+      return [turned(keepSame({ id: ids[i] ?? 0, ...outcome }, known.results), isDirect)];
+    });
+    return { ids, results };
   }
 
-  #idOf(name: string): number {
-    const known = this.#ids.get(name);
-    if (known !== undefined) return known;
-    const id = this.#nextId++;
-    this.#ids.set(name, id);
-    return id;
+  #replace(key: string, before: Known, after: Known): void {
+    this.#macs.remove(before.results);
+    this.#macs.add(after.results);
+    this.#known.set(key, after);
+    const refused = after.results.filter(isRefused);
+    if (refused.length > 0) this.#refused.set(key, refused);
+    else this.#refused.delete(key);
+    const peers = after.results.filter(isPeer);
+    for (const result of before.results) {
+      if (isPeer(result) && !peers.some(({ id }) => id === result.id)) this.#slots.remove(result.id);
+    }
+    for (const peer of peers) this.#slots.put(peer);
   }
 
-  /** Leases that are gone; one that comes back is a new peer. */
-  #forget(leases: ReadonlyMap<string, Lease>): void {
-    for (const [key, { results }] of this.#known) {
-      if (leases.has(key)) continue;
-      this.#macs.remove(results);
-      this.#known.delete(key);
-      for (const i of this.#rules.networks.keys()) this.#ids.delete(`${i} ${key}`);
+  /** The host's routes are others. */
+  #redirect(isDirect: DirectTest): void {
+    for (const [key, known] of this.#known) {
+      const results = known.results.map((result) => (isPeer(result) ? turned(result, isDirect) : result));
+      if (results.some((result, i) => result !== known.results[i])) this.#replace(key, known, { ...known, results });
     }
   }
+}
+
+function isRefused(result: Result): result is RefusedPeer {
+  return "reason" in result;
+}
+
+function isPeer(result: Result): result is Peer {
+  return !isRefused(result);
+}
+
+function turned(peer: Peer, isDirect: DirectTest): Peer {
+  const direct = isDirect(peer.underlay);
+  return peer.direct === direct ? peer : { ...peer, direct };
 }
 
 /** Of peers with one VTEP MAC that of the oldest lease stays. */
@@ -101,10 +114,11 @@ function settleMacs(
   refused: RefusedPeer[],
 ): readonly Peer[] {
   const age = ({ leaseKey }: Peer): bigint => leases.get(leaseKey)?.createRevision ?? 0n;
+  const older = (a: Peer, b: Peer) => (age(a) === age(b) ? a.leaseKey < b.leaseKey : age(a) < age(b));
   const owners = new Map<string, Peer>();
   for (const peer of peers) {
     const owner = owners.get(macKey(peer));
-    if (owner === undefined || age(peer) < age(owner)) owners.set(macKey(peer), peer);
+    if (owner === undefined || older(peer, owner)) owners.set(macKey(peer), peer);
   }
   return peers.filter((peer) => {
     const owner = owners.get(macKey(peer));

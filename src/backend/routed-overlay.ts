@@ -1,5 +1,6 @@
 // The Overlay of every backend that programs the kernel with routes to peers. What differs between them is a Wiring: the
 // devices, the entries each peer needs, and what a lease must say. Stateless but for the peers' numbers.
+import { peerChanges } from "../dataplane/peer-changes.js";
 import type { LocalEndpoint, Peer, PeerTable } from "../dataplane/peer-table.js";
 import type { HostChange, HostFailure, PeerEntry, PeerScope, ReconcileReport, UnderlayAddress } from "../host/host.js";
 import { formatUnderlay } from "../host/text.js";
@@ -104,7 +105,7 @@ export class RoutedOverlay implements Overlay {
 
   /** A peer that changed is another object. */
   async #follow(old: readonly Peer[], now: readonly Peer[]): Promise<ReconcileReport> {
-    const { gone, come } = diffPeerLists(old, now);
+    const { gone, come } = peerChanges(old, now);
     const before = this.#wiring.entriesOf(gone);
     const after = this.#wiring.entriesOf(come);
     const changes: HostChange[] = [];
@@ -158,16 +159,4 @@ export class RoutedOverlay implements Overlay {
 
 function networksOf({ network, ipv6Network }: NetworkConfig): readonly Prefix[] {
   return [network, ipv6Network].filter((one) => one !== null);
-}
-
-/** Peers keep their order, so both lists are walked together; only where they part is anything looked up. */
-function diffPeerLists(old: readonly Peer[], now: readonly Peer[]) {
-  let same = 0;
-  while (same < old.length && old[same] === now[same]) same++;
-  let tail = 0;
-  while (tail < Math.min(old.length, now.length) - same && old.at(-1 - tail) === now.at(-1 - tail)) tail++;
-  const before = new Set(old.slice(same, old.length - tail));
-  const come: Peer[] = [];
-  for (const peer of now.slice(same, now.length - tail)) if (!before.delete(peer)) come.push(peer);
-  return { gone: [...before], come };
 }

@@ -2,7 +2,6 @@
 // deadline: a stopped process must not stop its callers. Reconnecting is the owner's decision (agent/supervisor.ts).
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import type { z } from "zod";
 import { RipstopError } from "../lib/errors.js";
 import type { Inspection, NativeCaptureRequest, OpenOptions } from "./binding.js";
@@ -210,24 +209,15 @@ export class DataplaneClient {
   async #request(body: object, deadlineMs = this.#deadlineMs): Promise<unknown> {
     const id = this.#nextId++;
     const message = encodeMessage({ v: PROTOCOL_VERSION, id, ...body });
-    const answered = new AbortController();
     const answer = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     if (this.#socket.destroyed)
       this.#fail(new RipstopError("DATAPLANE_GONE", "the data-plane process closed the connection"));
     else this.#socket.write(message);
-    const late = delay(deadlineMs, undefined, { signal: answered.signal, ref: false }).then(
-      () => {
-        throw new RipstopError(
-          "DATAPLANE_SILENT",
-          `the data-plane process did not answer within ${deadlineMs} ms; it is stopped or overloaded`,
-        );
-      },
-      () => undefined,
-    );
+    const late = setTimeout(() => this.#waiting.get(id)?.reject(silent(deadlineMs)), deadlineMs).unref();
     try {
-      return await Promise.race([answer, late]);
+      return await answer;
     } finally {
-      answered.abort();
+      clearTimeout(late);
       this.#waiting.delete(id);
     }
   }
@@ -251,6 +241,13 @@ export class DataplaneClient {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#socket.destroy();
   }
+}
+
+function silent(deadlineMs: number): RipstopError {
+  return new RipstopError(
+    "DATAPLANE_SILENT",
+    `the data-plane process did not answer within ${deadlineMs} ms; it is stopped or overloaded`,
+  );
 }
 
 function base64(bytes: Uint8Array): string {

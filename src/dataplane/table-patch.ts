@@ -1,8 +1,11 @@
 // The difference between two encoded tables, so that a changed peer costs a message of its own size. Pure. Says nothing about what
-// the bytes mean but that records are PEER_BYTES long and mostly stay where they are, or move together.
+// the bytes mean but that records are PEER_BYTES long and mostly stay where they are.
 import { crc32 } from "node:zlib";
 import { RipstopError } from "../lib/errors.js";
 import { PEER_BYTES } from "./codec.js";
+
+/** Compared in one go, before the records in it are. */
+const BLOCK_BYTES = 64 * PEER_BYTES;
 
 export interface TablePatch {
   /** Length of the new table. */
@@ -22,25 +25,19 @@ export interface TablePiece {
 
 /** Null when sending the new table as a whole is hardly more. */
 export function makePatch(before: Uint8Array, after: Uint8Array): TablePatch | null {
-  const [old, now] = [Buffer.from(before.buffer, before.byteOffset, before.length), bufferOf(after)];
-  const tail = commonTail(old, now);
-  const middle = now.length - tail;
+  const [old, now] = [bufferOf(before), bufferOf(after)];
   const copies: number[] = [];
   const pieces: TablePiece[] = [];
   let fresh = 0;
-  for (let at = 0; at < middle; ) {
-    const same = sameAt(old, now, at, middle - at);
-    let end = at;
-    do end = Math.min(middle, end + PEER_BYTES);
-    while (end < middle && sameAt(old, now, end, middle - end) === same);
-    if (same) copies.push(at, at, end - at);
-    else {
-      pieces.push({ at, bytes: now.subarray(at, end) });
-      fresh += end - at;
-    }
+  for (let at = 0; at < now.length; ) {
+    const end = firstOther(old, now, at);
+    if (end > at) copies.push(at, at, end - at);
     at = end;
+    while (at < now.length && !sameAt(old, now, at, PEER_BYTES)) at = Math.min(now.length, at + PEER_BYTES);
+    if (at === end) continue;
+    pieces.push({ at: end, bytes: now.subarray(end, at) });
+    fresh += at - end;
   }
-  if (tail > 0) copies.push(old.length - tail, middle, tail);
   return fresh > now.length / 4 ? null : { bytes: now.length, crc: crc32(now), copies, pieces };
 }
 
@@ -71,18 +68,14 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-function sameAt(old: Buffer, now: Buffer, at: number, left: number): boolean {
-  const end = at + Math.min(PEER_BYTES, left);
-  return end <= old.length && old.compare(now, at, end, at, end) === 0;
+/** Where the first record begins that is not the same, from a record on. */
+function firstOther(old: Buffer, now: Buffer, from: number): number {
+  let at = from;
+  for (const step of [BLOCK_BYTES, PEER_BYTES]) while (at < now.length && sameAt(old, now, at, step)) at += step;
+  return Math.min(at, now.length);
 }
 
-/** How many bytes at the end are the same, in whole records: what follows a peer that came or went. */
-function commonTail(old: Buffer, now: Buffer): number {
-  if (old.length === now.length) return 0;
-  let tail = 0;
-  for (const most = Math.min(old.length, now.length); tail + PEER_BYTES <= most; tail += PEER_BYTES) {
-    const [a, b] = [old.length - tail, now.length - tail];
-    if (old.compare(now, b - PEER_BYTES, b, a - PEER_BYTES, a) !== 0) break;
-  }
-  return tail;
+function sameAt(old: Buffer, now: Buffer, at: number, bytes: number): boolean {
+  const end = Math.min(now.length, at + bytes);
+  return end <= old.length && old.compare(now, at, end, at, end) === 0;
 }

@@ -1,7 +1,8 @@
 // Two records that claim the same addresses: the one created first wins, the other is quarantined. Every node decides alike,
 // because the order comes from the store. Pure but for the book's memory.
 import type { Prefix } from "../addr/address.js";
-import { comparePrefixes, formatPrefix, prefixCovers } from "../addr/prefix.js";
+import { comparePrefixes, formatPrefix, prefixCovers, prefixesOverlap } from "../addr/prefix.js";
+import { changesBetween, SharedMap } from "../lib/shared-map.js";
 import type { Lease } from "./lease.js";
 
 export interface SettledClaims {
@@ -19,37 +20,97 @@ export function settleClaims(leases: ReadonlyMap<string, Lease>): SettledClaims 
   return new ClaimBook().settle(leases);
 }
 
-/** Remembers the claims in address order, so that settling again after a few changes costs little more than looking. */
+/** More changes than this are sorted in together. */
+const ONE_BY_ONE_MAX = 64;
+const NONE: SettledClaims["quarantined"] = [];
+
+/** Remembers the claims in address order, so that settling again costs what the changes cost, unless there are rivals. */
 export class ClaimBook {
   #claims: Claim[] = [];
-  readonly #known = new Map<string, Lease>();
-  #settled: SettledClaims = { leases: new Map(), quarantined: [] };
+  /** How many claims overlap the next one. Prefixes nest or are disjoint: when none does, no two claims overlap. */
+  #rivals = 0;
+  #known: ReadonlyMap<string, Lease> = new Map();
+  #settled: SettledClaims = { leases: new Map(), quarantined: NONE };
 
   settle(leases: ReadonlyMap<string, Lease>): SettledClaims {
-    if (this.#adopt(leases)) this.#settled = settleSorted(leases, this.#claims);
-    else if (this.#settled.quarantined.length === 0) this.#settled = { leases, quarantined: [] };
+    const changes = changesBetween(this.#known, leases);
+    this.#known = leases;
+    if (changes.length === 0) return this.#settled;
+    if (changes.length > ONE_BY_ONE_MAX) this.#resort(changes);
+    else {
+      for (const [, before] of changes)
+        if (before !== undefined) for (const prefix of prefixesOf(before)) this.#remove(prefix, before);
+      for (const [, , after] of changes)
+        if (after !== undefined) for (const prefix of prefixesOf(after)) this.#insert(prefix, after);
+    }
+    this.#settled = this.#rivals === 0 ? { leases, quarantined: NONE } : settleSorted(leases, this.#claims);
     return this.#settled;
   }
 
-  /** True when anything is another than at the last call. */
-  #adopt(leases: ReadonlyMap<string, Lease>): boolean {
-    const gone = new Set<Lease>();
-    for (const [key, lease] of this.#known) {
-      if (leases.get(key) === lease) continue;
-      gone.add(lease);
-      this.#known.delete(key);
-    }
-    if (gone.size > 0) this.#claims = this.#claims.filter(({ lease }) => !gone.has(lease));
-    if (this.#known.size === leases.size) return gone.size > 0;
-    for (const [key, lease] of leases) {
-      if (this.#known.has(key)) continue;
-      this.#known.set(key, lease);
-      if (lease.subnet !== null) this.#claims.push({ prefix: lease.subnet, lease });
-      if (lease.ipv6Subnet !== null) this.#claims.push({ prefix: lease.ipv6Subnet, lease });
+  /** True when no two leases of the last settled set claim the same address. */
+  get disjoint(): boolean {
+    return this.#rivals === 0;
+  }
+
+  /** Whether a lease of that set holds an address of this one, as far as they are disjoint. */
+  isClaimed(lease: Lease): boolean {
+    return prefixesOf(lease).some((prefix) => {
+      const at = this.#indexOf(prefix);
+      return [at - 1, at].some((i) => overlaps(this.#claims[i], prefix));
+    });
+  }
+
+  #resort(changes: ReturnType<typeof changesBetween<Lease>>): void {
+    const gone = new Set(changes.map(([, before]) => before));
+    this.#claims = this.#claims.filter(({ lease }) => !gone.has(lease));
+    for (const [, , lease] of changes) {
+      if (lease !== undefined) this.#claims.push(...prefixesOf(lease).map((prefix) => ({ prefix, lease })));
     }
     this.#claims.sort((a, b) => comparePrefixes(a.prefix, b.prefix));
-    return true;
+    this.#rivals = 0;
+    for (let i = 0; i + 1 < this.#claims.length; i++) this.#rivals += this.#overlapsNext(i);
   }
+
+  #insert(prefix: Prefix, lease: Lease): void {
+    const at = this.#indexOf(prefix);
+    this.#rivals -= this.#overlapsNext(at - 1);
+    this.#claims.splice(at, 0, { prefix, lease });
+    this.#rivals += this.#overlapsNext(at - 1) + this.#overlapsNext(at);
+  }
+
+  #remove(prefix: Prefix, lease: Lease): void {
+    let at = this.#indexOf(prefix);
+    while (at < this.#claims.length && this.#claims[at]?.lease !== lease) at++;
+    if (at === this.#claims.length) return;
+    this.#rivals -= this.#overlapsNext(at - 1) + this.#overlapsNext(at);
+    this.#claims.splice(at, 1);
+    this.#rivals += this.#overlapsNext(at - 1);
+  }
+
+  #overlapsNext(at: number): 0 | 1 {
+    const [claim, next] = [this.#claims[at], this.#claims[at + 1]];
+    return claim !== undefined && next !== undefined && prefixesOverlap(claim.prefix, next.prefix) ? 1 : 0;
+  }
+
+  /** The first claim that does not come before the prefix. */
+  #indexOf(prefix: Prefix): number {
+    let [low, high] = [0, this.#claims.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const claim = this.#claims[middle];
+      if (claim !== undefined && comparePrefixes(claim.prefix, prefix) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function overlaps(claim: Claim | undefined, prefix: Prefix): boolean {
+  return claim !== undefined && prefixesOverlap(claim.prefix, prefix);
+}
+
+function prefixesOf({ subnet, ipv6Subnet }: Lease): Prefix[] {
+  return [subnet, ipv6Subnet].filter((prefix) => prefix !== null);
 }
 
 /** Prefixes nest or are disjoint, so in address order only enclosing ones can overlap. */
@@ -81,7 +142,10 @@ function decide(leases: ReadonlyMap<string, Lease>, rivals: ReadonlyMap<Lease, r
     const winner = rivals.get(lease)?.find((rival) => byAge(rival, lease) < 0 && !losers.has(rival));
     if (winner !== undefined) losers.set(lease, winner);
   }
-  const standing = new Map([...leases].filter(([, lease]) => !losers.has(lease)));
+  const standing =
+    leases instanceof SharedMap
+      ? (leases as SharedMap<Lease>).with([...losers.keys()].map(({ key }) => [key, undefined]))
+      : new Map([...leases].filter(([, lease]) => !losers.has(lease)));
   const quarantined = [...losers].map(([lease, winner]) => ({
     key: lease.key,
     reason: `claims addresses of the older ${winner.key} (${[winner.subnet, winner.ipv6Subnet]

@@ -1,6 +1,5 @@
 // Time as the control plane sees it: monotonic milliseconds and abortable waiting. Everything that waits takes a Clock, so
 // that tests move time by hand. Wall-clock time decides nothing.
-import { setTimeout as delay } from "node:timers/promises";
 
 /** setTimeout overflows to 1 ms above 2^31-1 ms. */
 const TIMER_MAX_MS = 0x7fffffff;
@@ -16,11 +15,21 @@ export interface Clock {
 export const systemClock: Clock = {
   nowMs: () => Number(process.hrtime.bigint() / 1_000_000n),
   async sleep(ms, signal) {
-    let left = ms;
-    while (left > 0 && !signal.aborted) {
-      const step = Math.min(left, TIMER_MAX_MS);
-      await delay(step, undefined, { signal }).catch(() => undefined);
-      left -= step;
+    for (let left = ms; left > 0 && !signal.aborted; left -= TIMER_MAX_MS) {
+      await wait(Math.min(left, TIMER_MAX_MS), signal);
     }
   },
 };
+
+/** Not that of node:timers/promises, which makes an error of each abort: loops are woken many times a second. */
+function wait(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener("abort", end, { once: true });
+  });
+}

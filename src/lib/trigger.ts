@@ -20,7 +20,7 @@ export class Trigger {
     if (!this.#kicked && !signal.aborted) {
       // Not AbortSignal.any(): a signal that lives as long as the process would keep a note of every wait.
       const round = new AbortController();
-      const end = () => round.abort();
+      const end = () => round.abort(null);
       this.#wake = end;
       signal.addEventListener("abort", end, { once: true });
       await this.#clock.sleep(ms, round.signal);

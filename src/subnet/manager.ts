@@ -8,6 +8,7 @@ import { Backoff } from "../lib/backoff.js";
 import { type Clock, systemClock } from "../lib/clock.js";
 import { RipstopError } from "../lib/errors.js";
 import { Latest } from "../lib/latest.js";
+import { SharedMap } from "../lib/shared-map.js";
 import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
 import type { SubnetRanges } from "./allocator.js";
 import type { OverlayNetworks } from "./assigned-claim.js";
@@ -268,7 +269,7 @@ export class SubnetManager {
   /** The answer to a write is newer than the last snapshot. */
   #note(record: Lease): void {
     if (this.#seen === null) return;
-    this.#seen = { ...this.#seen, leases: new Map(this.#seen.leases).set(record.key, record) };
+    this.#seen = { ...this.#seen, leases: SharedMap.of(this.#seen.leases).with([[record.key, record]]) };
   }
 
   async #untilStoreChanges(signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@
 // live nodes write their leases again in that time. Owned by the subnet manager; time is an argument.
 import { ClaimBook, settleClaims } from "../lease/claims.js";
 import type { Lease } from "../lease/lease.js";
+import { changesBetween, SharedMap } from "../lib/shared-map.js";
 import type { LeaseSnapshot } from "../store/store.js";
 
 export interface PeerSnapshot {
@@ -30,7 +31,9 @@ const REMEMBERED = 1n << 200n;
 export class PeerView {
   readonly #options: PeerViewOptions;
   readonly #claims = new ClaimBook();
-  #peers = new Map<string, Lease>();
+  /** What the store shows, our own included. */
+  #standing = SharedMap.of<Lease>();
+  #peers = SharedMap.of<Lease>();
   readonly #heldUntil = new Map<string, number>();
   #vanishings: { readonly at: number; readonly count: number }[] = [];
 
@@ -40,25 +43,29 @@ export class PeerView {
 
   /** Starts from what is remembered, before the store has shown anything. */
   remember(leases: ReadonlyMap<string, Lease>, ownKey: string): PeerSnapshot {
-    this.#peers = new Map(leases);
-    this.#peers.delete(ownKey);
+    this.#peers = SharedMap.of(leases).with([[ownKey, undefined]]);
     return { peers: this.#peers, quarantined: [], heldBack: 0 };
   }
 
   /** `ownVanished`: our own record is gone from this snapshot too, so it says little about the others. */
   update(snapshot: LeaseSnapshot, ownKey: string | null, ownVanished: boolean, nowMs: number): PeerSnapshot {
     const settled = this.#claims.settle(snapshot.leases);
-    const next = new Map(settled.leases);
-    if (ownKey !== null) next.delete(ownKey);
+    this.#standing = this.#standing.become(settled.leases);
+    const others = ownKey === null ? this.#standing : this.#standing.with([[ownKey, undefined]]);
     const unreadable = new Set(snapshot.quarantined.map((entry) => entry.key));
-    const missing = [...this.#peers.values()].filter((peer) => peer.key !== ownKey && !next.has(peer.key));
+    const missing = changesBetween(this.#peers, others).flatMap(([key, before, after]) =>
+      before === undefined || after !== undefined || key === ownKey ? [] : [before],
+    );
     const unclaimed = this.#unclaimed(settled.leases, missing);
     const kept = this.#hold(unclaimed, unreadable, ownVanished, nowMs);
-    for (const peer of kept) next.set(peer.key, peer);
     const keptKeys = new Set(kept.map((peer) => peer.key));
     for (const key of this.#heldUntil.keys()) if (!keptKeys.has(key)) this.#heldUntil.delete(key);
-    this.#peers = next;
-    return { peers: next, quarantined: [...snapshot.quarantined, ...settled.quarantined], heldBack: kept.length };
+    this.#peers = others.with(kept.map((peer) => [peer.key, peer]));
+    return {
+      peers: this.#peers,
+      quarantined: [...snapshot.quarantined, ...settled.quarantined],
+      heldBack: kept.length,
+    };
   }
 
   /** When a peer that is held back has to go; Infinity when none is. */
@@ -70,7 +77,10 @@ export class PeerView {
   #unclaimed(standing: ReadonlyMap<string, Lease>, missing: readonly Lease[]): Lease[] {
     if (missing.length === 0) return [];
     const remembered = missing.map((peer, index) => ({ ...peer, createRevision: REMEMBERED + BigInt(index) }));
-    const together = settleClaims(new Map([...standing, ...remembered.map((peer) => [peer.key, peer] as const)]));
+    const { disjoint } = this.#claims;
+    const free = disjoint ? remembered.filter((peer) => !this.#claims.isClaimed(peer)) : remembered;
+    const holders = disjoint ? [] : standing;
+    const together = settleClaims(new Map([...holders, ...free.map((peer) => [peer.key, peer] as const)]));
     return missing.filter((peer) => !standing.has(peer.key) && together.leases.has(peer.key));
   }
 

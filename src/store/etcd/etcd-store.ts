@@ -1,12 +1,14 @@
 // Leases in etcd, under flannel's keys and in flannel's JSON, so that both kinds of node read each other. Every write is a
 // compare-and-write; when an answer was lost, the record itself says whether the write happened.
 import type { EtcdOptions } from "../../config/options.js";
-import { decodeLeaseAttrs, decodeSubnetKey, encodeLeaseAttrs, encodeSubnetKey } from "../../lease/codec.js";
+import { encodeLeaseAttrs, encodeSubnetKey } from "../../lease/codec.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { type Clock, systemClock } from "../../lib/clock.js";
 import { RipstopError } from "../../lib/errors.js";
+import { SharedMap } from "../../lib/shared-map.js";
 import type { CreateOutcome, LeaseSnapshot, Store, StoreHealth, Subnets } from "../store.js";
 import { EtcdConnection } from "./connection.js";
+import { LeaseRecords, NO_LEASE } from "./lease-records.js";
 import { Mirrored } from "./mirrored.js";
 import type { EtcdRecord, EtcdTransport } from "./transport.js";
 
@@ -18,9 +20,6 @@ export interface EtcdStoreOptions {
   readonly random?: () => number;
 }
 
-/** The lease id of a record without one. */
-const NO_LEASE = "0";
-
 export class EtcdStore implements Store {
   readonly kind = "etcd";
   readonly #transport: EtcdTransport;
@@ -29,17 +28,18 @@ export class EtcdStore implements Store {
   readonly #closing = new AbortController();
   readonly #leases: Mirrored<LeaseSnapshot>;
   readonly #config: Mirrored<string | null>;
-  /** A record is an immutable object, so what it says is worked out once. */
-  readonly #decoded = new WeakMap<EtcdRecord, Lease | string>();
+  /** What the mirror shows. */
+  readonly #records: LeaseRecords;
 
   constructor(options: EtcdStoreOptions) {
     this.#transport = options.transport;
     this.#prefix = options.prefix.replace(/\/+$/, "");
     this.#clock = options.clock ?? systemClock;
     const shared = { transport: options.transport, clock: this.#clock, random: options.random ?? Math.random };
+    this.#records = new LeaseRecords(`${this.#prefix}/subnets/`);
     this.#leases = new Mirrored(
       { ...shared, prefix: `${this.#prefix}/subnets/` },
-      (records) => this.#snapshot(records.values()),
+      (records) => this.#records.show(records),
       this.#closing.signal,
     );
     this.#config = new Mirrored(
@@ -65,7 +65,9 @@ export class EtcdStore implements Store {
   }
 
   async listLeases(signal: AbortSignal): Promise<LeaseSnapshot> {
-    return this.#snapshot((await this.#transport.list(`${this.#prefix}/subnets/`, signal)).records);
+    const prefix = `${this.#prefix}/subnets/`;
+    const { records } = await this.#transport.list(prefix, signal);
+    return new LeaseRecords(prefix).show(SharedMap.of(records.map((record) => [record.key, record])));
   }
 
   watchLeases(signal: AbortSignal): AsyncIterable<LeaseSnapshot> {
@@ -145,7 +147,7 @@ export class EtcdStore implements Store {
         modRevision: outcome.revision,
         leaseId,
       };
-      const lease = this.#decode(record);
+      const lease = this.#records.decode(record);
       if (typeof lease === "string")
         throw new RipstopError(
           "STORE_RECORD_INVALID",
@@ -155,41 +157,12 @@ export class EtcdStore implements Store {
     }
     // The grant holds nothing; left alone it would run out by itself.
     if (grant !== null) await this.#transport.revoke(grant.leaseId, signal).catch(() => undefined);
-    const holder = outcome.current === null ? null : this.#decode(outcome.current);
+    const holder = outcome.current === null ? null : this.#records.decode(outcome.current);
     return { created: false, holder: typeof holder === "string" ? null : holder };
   }
 
   async #find(key: string, signal: AbortSignal): Promise<EtcdRecord | null> {
     return (await this.#transport.list(key, signal)).records[0] ?? null;
-  }
-
-  #snapshot(records: Iterable<EtcdRecord>): LeaseSnapshot {
-    const leases = new Map<string, Lease>();
-    const quarantined: { key: string; reason: string }[] = [];
-    for (const record of records) {
-      const decoded = this.#decoded.get(record) ?? this.#decode(record);
-      this.#decoded.set(record, decoded);
-      if (typeof decoded === "string") quarantined.push({ key: record.key, reason: decoded });
-      else leases.set(record.key, decoded);
-    }
-    return { leases, quarantined };
-  }
-
-  /** The lease, or why the record is none. */
-  #decode(record: EtcdRecord): Lease | string {
-    const subnets = decodeSubnetKey(record.key.slice(`${this.#prefix}/subnets/`.length));
-    if (!subnets.ok) return subnets.reason;
-    const attrs = decodeLeaseAttrs(record.value);
-    if (!attrs.ok) return attrs.reason;
-    const expiresAt = record.leaseId === NO_LEASE ? null : Number.POSITIVE_INFINITY;
-    return {
-      key: record.key,
-      ...subnets.value,
-      attrs: attrs.value,
-      expiresAt,
-      createRevision: record.createRevision,
-      modRevision: record.modRevision,
-    };
   }
 
   #configKey(): string {

@@ -3,6 +3,7 @@
 // etcd store; never throws into its consumers.
 import { Backoff } from "../../lib/backoff.js";
 import type { Clock } from "../../lib/clock.js";
+import { SharedMap } from "../../lib/shared-map.js";
 import type { EtcdEvent, EtcdRecord, EtcdTransport } from "./transport.js";
 
 export interface MirrorOptions {
@@ -10,8 +11,8 @@ export interface MirrorOptions {
   readonly prefix: string;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Called after the copy may have changed; the map is the live copy. */
-  readonly onChange: (records: ReadonlyMap<string, EtcdRecord>) => void;
+  /** Called after the copy may have changed, with the copy as it is now. */
+  readonly onChange: (records: SharedMap<EtcdRecord>) => void;
 }
 
 export interface MirrorState {
@@ -31,7 +32,7 @@ const RELIST_MS = 300_000;
 
 export class EtcdMirror {
   readonly #options: MirrorOptions;
-  readonly #records = new Map<string, EtcdRecord>();
+  #records = SharedMap.of<EtcdRecord>();
   #lists = 0;
   #connected = false;
   #lastListAtMs: number | null = null;
@@ -76,20 +77,14 @@ export class EtcdMirror {
   /** `expectEqual`: the watch ran without a gap, so a difference is something it failed to tell. */
   async #list(expectEqual: boolean, signal: AbortSignal): Promise<bigint> {
     const listing = await this.#options.transport.list(this.#options.prefix, signal);
-    let changed = this.#lists === 0;
-    const present = new Set<string>();
+    const listed = new Map<string, EtcdRecord>();
     for (const record of listing.records) {
-      present.add(record.key);
       const known = this.#records.get(record.key);
-      if (known !== undefined && sameRecord(known, record)) continue;
-      this.#records.set(record.key, record);
-      changed = true;
+      listed.set(record.key, known !== undefined && sameRecord(known, record) ? known : record);
     }
-    for (const key of this.#records.keys()) {
-      if (present.has(key)) continue;
-      this.#records.delete(key);
-      changed = true;
-    }
+    const records = this.#records.become(listed);
+    const changed = this.#lists === 0 || records !== this.#records;
+    this.#records = records;
     if (changed && expectEqual) this.#repairs++;
     this.#lists++;
     this.#lastListAtMs = this.#options.clock.nowMs();
@@ -121,18 +116,19 @@ export class EtcdMirror {
   }
 
   #apply(events: readonly EtcdEvent[]): void {
-    let changed = false;
+    const changes = new Map<string, EtcdRecord | undefined>();
     for (const event of events) {
       const key = event.kind === "put" ? event.record.key : event.key;
       const revision = event.kind === "put" ? event.record.modRevision : event.modRevision;
-      const known = this.#records.get(key);
+      const known = changes.has(key) ? changes.get(key) : this.#records.get(key);
       // Replayed events are older than what the list showed.
       if (known !== undefined && known.modRevision >= revision) continue;
-      if (event.kind === "put") this.#records.set(key, event.record);
-      else if (!this.#records.delete(key)) continue;
-      changed = true;
+      changes.set(key, event.kind === "put" ? event.record : undefined);
     }
-    if (changed) this.#options.onChange(this.#records);
+    const records = this.#records.with(changes);
+    if (records === this.#records) return;
+    this.#records = records;
+    this.#options.onChange(records);
   }
 }
 

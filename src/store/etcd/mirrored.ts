@@ -2,6 +2,7 @@
 // together. Owned by the etcd store.
 import type { Clock } from "../../lib/clock.js";
 import { Latest } from "../../lib/latest.js";
+import type { SharedMap } from "../../lib/shared-map.js";
 import { EtcdMirror, type MirrorOptions, type MirrorState } from "./mirror.js";
 import type { EtcdRecord } from "./transport.js";
 
@@ -13,11 +14,12 @@ export class Mirrored<T> {
   readonly #mirror: EtcdMirror;
   readonly #signal: AbortSignal;
   #running: Promise<void> | null = null;
+  #records: SharedMap<EtcdRecord> | null = null;
   #settling = false;
 
   constructor(
     options: Omit<MirrorOptions, "onChange">,
-    view: (records: ReadonlyMap<string, EtcdRecord>) => T,
+    view: (records: SharedMap<EtcdRecord>) => T,
     signal: AbortSignal,
   ) {
     this.#signal = signal;
@@ -38,14 +40,15 @@ export class Mirrored<T> {
   }
 
   async #show(
-    records: ReadonlyMap<string, EtcdRecord>,
-    view: (records: ReadonlyMap<string, EtcdRecord>) => T,
+    records: SharedMap<EtcdRecord>,
+    view: (records: SharedMap<EtcdRecord>) => T,
     clock: Clock,
   ): Promise<void> {
+    this.#records = records;
     if (this.#settling) return;
     this.#settling = true;
     await clock.sleep(this.#latest.current === undefined ? 0 : SETTLE_MS, this.#signal);
     this.#settling = false;
-    if (!this.#signal.aborted) this.#latest.set(view(records));
+    if (!this.#signal.aborted) this.#latest.set(view(this.#records));
   }
 }

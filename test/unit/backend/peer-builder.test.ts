@@ -74,7 +74,7 @@ test("whatever came before, the peers are those that a new builder makes", () =>
     else leases.set(chosen.key, chosen);
     const snapshot = new Map(leases);
     const shown = ({ peers, refused }: ReturnType<PeerBuilder["build"]>) => ({
-      peers: peers.map(({ id: _id, ...peer }) => peer),
+      peers: peers.map(({ id: _id, ...peer }) => peer).sort((a, b) => (a.leaseKey < b.leaseKey ? -1 : 1)),
       refused: refused.map(({ key }) => key).sort(),
     });
     assert.deepEqual(
@@ -83,4 +83,20 @@ test("whatever came before, the peers are those that a new builder makes", () =>
       `step ${step}`,
     );
   }
+});
+
+test("peers keep their places, and the last one takes that of one that went", () => {
+  const builder = new PeerBuilder(OWN, RULES);
+  const build = (...thirds: number[]) =>
+    builder.build(leaseMap(...thirds.map((third) => node(third))), encapsulated).peers;
+  const before = build(2, 3, 4, 5);
+  const after = build(2, 4, 5, 6);
+  assert.deepEqual(
+    before.map(({ leaseKey }) => leaseKey),
+    ["10.244.2.0-24", "10.244.3.0-24", "10.244.4.0-24", "10.244.5.0-24"],
+  );
+  assert.equal(after[0], before[0]);
+  assert.equal(after[2], before[2]);
+  assert.deepEqual(new Set(after.map(({ leaseKey }) => leaseKey)).size, 4);
+  assert.equal(build(2, 4, 5, 6), after);
 });

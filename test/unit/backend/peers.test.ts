@@ -123,11 +123,13 @@ describe("peers from leases", () => {
 
   test("a number stays with its lease and is not given again", () => {
     const builder = new PeerBuilder(OWN, RULES);
-    const idsOf = (...leases: Lease[]): number[] =>
-      builder.build(leaseMap(...leases), encapsulated).peers.map(({ id }) => id);
-    assert.deepEqual(idsOf(peer(2), peer(3)), [1, 2]);
-    assert.deepEqual(idsOf(peer(3), peer(4)), [2, 3]);
-    assert.deepEqual(idsOf(peer(2), peer(3)), [4, 2]);
+    const idsOf = (...leases: Lease[]) => {
+      const { peers } = builder.build(leaseMap(...leases), encapsulated);
+      return Object.fromEntries(peers.map(({ id, leaseKey }) => [leaseKey, id]));
+    };
+    assert.deepEqual(idsOf(peer(2), peer(3)), { [peer(2).key]: 1, [peer(3).key]: 2 });
+    assert.deepEqual(idsOf(peer(3), peer(4)), { [peer(3).key]: 2, [peer(4).key]: 3 });
+    assert.deepEqual(idsOf(peer(2), peer(3)), { [peer(2).key]: 4, [peer(3).key]: 2 });
   });
 });
 
