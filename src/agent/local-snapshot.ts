@@ -7,6 +7,7 @@ import { z } from "zod";
 import { decodeLeaseAttrs, decodeSubnetKey, encodeLeaseAttrs, encodeSubnetKey } from "../lease/codec.js";
 import type { Lease } from "../lease/lease.js";
 import { writeFileAtomic } from "../lib/atomic-file.js";
+import { SharedMap } from "../lib/shared-map.js";
 
 const recordSchema = z.object({
   key: z.string(),
@@ -33,7 +34,7 @@ export function snapshotPath(stateDir: string): string {
 }
 
 /** A file of 5,000 leases is 2 MB, and is written again and again: as one text each would be garbage of several times that. */
-const PIECE_RECORDS = 128;
+const PIECE_PARTS = 8;
 
 export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot): Promise<void> {
   // The attributes of other nodes are nobody else's business on this host.
@@ -42,27 +43,36 @@ export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot):
 
 function* snapshotText({ networkConfig, own, leases }: LocalSnapshot): Generator<string, void, void> {
   const file: z.infer<typeof fileSchema> = { layout: 1, networkConfig, ownKey: own.key, leases: [] };
-  yield `${JSON.stringify(file).slice(0, -"]}".length)}${recordText(own)}`;
-  let piece = "";
-  let count = 0;
-  for (const [key, lease] of leases) {
-    if (key === own.key) continue;
-    piece += `,${recordText(lease)}`;
-    if (++count % PIECE_RECORDS > 0) continue;
-    yield piece;
-    piece = "";
+  yield `${JSON.stringify(file).slice(0, -"]}".length)}${leaseText(own)}`;
+  const parts = SharedMap.of(leases)
+    .with([[own.key, undefined]])
+    .parts.filter(({ size }) => size > 0);
+  for (let at = 0; at < parts.length; at += PIECE_PARTS) {
+    yield parts
+      .slice(at, at + PIECE_PARTS)
+      .map((part) => `,${partText(part)}`)
+      .join("");
   }
-  yield `${piece}]}`;
+  yield "]}";
 }
 
-/** A lease never changes, so its text is made once. */
-const texts = new WeakMap<Lease, string>();
+/** Neither a lease nor a part of a shared map ever changes, so their texts are made once. */
+const leaseTexts = new WeakMap<Lease, string>();
+const partTexts = new WeakMap<ReadonlyMap<string, Lease>, string>();
 
-function recordText(lease: Lease): string {
-  let text = texts.get(lease);
+function partText(part: ReadonlyMap<string, Lease>): string {
+  return remembered(partTexts, part, () => [...part.values()].map(leaseText).join());
+}
+
+function leaseText(lease: Lease): string {
+  return remembered(leaseTexts, lease, () => JSON.stringify(encodeRecord(lease)));
+}
+
+function remembered<K extends object>(texts: WeakMap<K, string>, of: K, make: () => string): string {
+  let text = texts.get(of);
   if (text === undefined) {
-    text = JSON.stringify(encodeRecord(lease));
-    texts.set(lease, text);
+    text = make();
+    texts.set(of, text);
   }
   return text;
 }

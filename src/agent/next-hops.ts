@@ -11,6 +11,8 @@ const REFRESH_MIN_MS = 5_000;
 /** One that does not answer is asked for less and less: the kernel says when its own traffic has resolved it. */
 const RETRY_MIN_MS = 5_000;
 const RETRY_MAX_MS = 600_000;
+/** Those that are due one after another are asked for together. */
+const GRAIN_MS = 1_000;
 
 interface Entry {
   readonly peer: Peer;
@@ -23,6 +25,7 @@ interface Entry {
 export class NextHopBook {
   readonly #random: () => number;
   readonly #hops = new Map<number, NextHop>();
+  #turned = new Set<number>();
   readonly #entries = new Map<number, Entry>();
   /** The MACs we go by, and how many peers are behind each. */
   readonly #neighbors = new Map<string, { mac: Mac | null; peers: number }>();
@@ -38,6 +41,13 @@ export class NextHopBook {
     return this.#hops;
   }
 
+  /** The peers whose hop is another than when this was asked the last time. */
+  takeTurned(): ReadonlySet<number> {
+    const turned = this.#turned;
+    this.#turned = new Set();
+    return turned;
+  }
+
   get nextDueMs(): number {
     return this.#nextDueMs;
   }
@@ -49,7 +59,7 @@ export class NextHopBook {
     for (const { id } of gone) this.#forget(id);
     for (const peer of come) this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
     const stays = new Set(come.map(({ id }) => id));
-    for (const { id } of gone) if (!stays.has(id)) this.#hops.delete(id);
+    for (const { id } of gone) if (!stays.has(id) && this.#hops.delete(id)) this.#turned.add(id);
     if (come.length > 0) this.#nextDueMs = 0;
     return come.length > 0;
   }
@@ -71,8 +81,10 @@ export class NextHopBook {
       this.#point(entry, found.get(peer.id) ?? null);
       const mac = entry.hop?.mac ?? null;
       entry.failures = mac === null ? entry.failures + 1 : 0;
-      entry.dueMs = nowMs + this.#pauseMs(entry);
-      changed = this.#set(peer.id, mac, entry.hop?.pathMtu ?? 0) || changed;
+      entry.dueMs = Math.ceil((nowMs + this.#pauseMs(entry)) / GRAIN_MS) * GRAIN_MS;
+      if (!this.#set(peer.id, mac, entry.hop?.pathMtu ?? 0)) continue;
+      this.#turned.add(peer.id);
+      changed = true;
     }
     this.#nextDueMs = this.#earliest();
     return changed;

@@ -111,7 +111,7 @@ export class PlaneWish {
   #publish(): void {
     if (this.#table === null) return;
     const version = this.#version + 1n;
-    const fresh = this.#encoder.encode({ ...this.#table, version }, this.#hops.hops);
+    const fresh = this.#encoder.encode({ ...this.#table, version }, this.#hops.hops, this.#hops.takeTurned());
     const same = sameButVersion(fresh, this.#bytes);
     if (same && this.#desired.current?.incarnation === this.#incarnation) return;
     if (!same) {

@@ -77,6 +77,7 @@ export class Supervisor {
   /** Why the data plane still is of another version. */
   #outdated: string | null = null;
   #upgradeAtMs = 0;
+  #lookedAt: DataplaneClient | null = null;
   #silentSince: number | null = null;
   #runningSince = 0;
   #delayMs = 0;
@@ -169,12 +170,7 @@ export class Supervisor {
         this.#opened = { options, incarnation };
       }
       const refused = table === null || table === this.#applied ? this.#refused : await this.#apply(client, table);
-      const inspection = await client.inspect();
-      this.#heard = { atMs: this.#clock.nowMs(), inspection };
-      if (!inspection.running) {
-        await this.shutdown();
-        throw new RipstopError("DATAPLANE_STOPPED", "the data plane's workers have stopped; it is started again");
-      }
+      await this.#lookAt(client);
       this.#silentSince = null;
       if (this.state.current?.phase !== "running") this.#runningSince = this.#clock.nowMs();
       this.#hasRun = true;
@@ -183,6 +179,19 @@ export class Supervisor {
       if (isCode(error, "DATAPLANE_SILENT")) this.#killIfHung();
       throw error;
     }
+  }
+
+  /** Tables may come often; whether the workers run is asked once a tick. */
+  async #lookAt(client: DataplaneClient): Promise<void> {
+    const now = this.#clock.nowMs();
+    if (client === this.#lookedAt && now - (this.#heard?.atMs ?? 0) < TICK_MS / 2) return;
+    const inspection = await client.inspect();
+    this.#heard = { atMs: this.#clock.nowMs(), inspection };
+    if (!inspection.running) {
+      await this.shutdown();
+      throw new RipstopError("DATAPLANE_STOPPED", "the data plane's workers have stopped; it is started again");
+    }
+    this.#lookedAt = client;
   }
 
   /** A process that is open as wanted, or that can be opened. */

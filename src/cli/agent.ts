@@ -38,6 +38,8 @@ async function runAgentCommand(
   // A large cluster's changes leave garbage of several times what lives; V8 would let it grow to four times that (0048).
   setFlagsFromString("--semi-space-growth-factor=1");
   setFlagsFromString("--heap-growing-percent=60");
+  // By the main thread alone: where other programs have the cores, helpers are waited for up to 100 ms.
+  setFlagsFromString("--no-parallel-scavenge");
   const { runAgent } = await import("../agent/compose.js");
   try {
     await runAgent({ options, warnings, nativePath: nativePath(environment) }, context.signal);

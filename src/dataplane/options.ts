@@ -50,7 +50,7 @@ export function checkOpenOptions(given: unknown): OpenOptions {
 
 /** True when a running data plane opened with `a` does what `b` wants, so that it can be adopted. */
 export function sameOpenOptions(a: OpenOptions, b: OpenOptions): boolean {
-  return canonical(a) === canonical(b);
+  return a === b || canonical(a) === canonical(b);
 }
 
 function canonical(options: OpenOptions): string {

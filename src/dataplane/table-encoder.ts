@@ -1,5 +1,5 @@
-// Encodes one table after another, writing the records only of peers that are not as before: a peer or next hop that changed is
-// another object, and the others are at the same place. Owned by whoever feeds one data plane.
+// Encodes one table after another, writing the records only of peers that are not as before: a peer that changed is another object,
+// and the others are at the same place. Owned by whoever feeds one data plane.
 import { PEER_BYTES, peersOffset, putHeader, putPeer } from "./codec.js";
 import type { NextHop, Peer, PeerTable } from "./peer-table.js";
 
@@ -7,11 +7,9 @@ export class TableEncoder {
   #bytes: Uint8Array = new Uint8Array(0);
   #start = 0;
   #peers: readonly Peer[] = [];
-  /** By place. */
-  readonly #hops: (NextHop | undefined)[] = [];
 
-  /** As encodePeerTable(), byte for byte. */
-  encode(table: PeerTable, nextHops: ReadonlyMap<number, NextHop>): Uint8Array {
+  /** As encodePeerTable(), byte for byte. `turned`: the peers whose next hop is another than at the last call. */
+  encode(table: PeerTable, nextHops: ReadonlyMap<number, NextHop>, turned: ReadonlySet<number>): Uint8Array {
     const { peers } = table;
     const start = peersOffset(table);
     const bytes = new Uint8Array(start + peers.length * PEER_BYTES);
@@ -21,13 +19,10 @@ export class TableEncoder {
     putHeader(bytes, view, table);
     for (let i = 0, at = start; i < peers.length; i++, at += PEER_BYTES) {
       const peer = peers[i] as Peer;
-      const hop = nextHops.get(peer.id);
-      if (!moved && peer === this.#peers[i] && hop === this.#hops[i]) continue;
+      if (!moved && peer === this.#peers[i] && (turned.size === 0 || !turned.has(peer.id))) continue;
       bytes.fill(0, at, at + PEER_BYTES);
-      putPeer(bytes, view, at, peer, hop);
-      this.#hops[i] = hop;
+      putPeer(bytes, view, at, peer, nextHops.get(peer.id));
     }
-    this.#hops.length = peers.length;
     this.#peers = peers;
     this.#start = start;
     this.#bytes = bytes;

@@ -63,6 +63,11 @@ export class SharedMap<V> implements ReadonlyMap<string, V> {
     return this.with(changesBetween(this, wanted).map(([key, , after]) => [key, after]));
   }
 
+  /** What it is made of: a part that is the same map in another one says the same there. */
+  get parts(): readonly ReadonlyMap<string, V>[] {
+    return this.#shards;
+  }
+
   *entries(): MapIterator<[string, V]> {
     for (const shard of this.#shards) yield* shard;
   }
@@ -89,11 +94,10 @@ export class SharedMap<V> implements ReadonlyMap<string, V> {
     b: ReadonlyMap<string, V>,
   ): (readonly ReadonlyMap<string, V>[])[] | null {
     if (!(a instanceof SharedMap) || !(b instanceof SharedMap)) return null;
-    const [old, now] = [a as SharedMap<V>, b as SharedMap<V>];
-    return old.#shards.flatMap((shard, i) => {
-      const other = now.#shards[i] ?? NOTHING;
-      return shard === other ? [] : [[shard, other]];
-    });
+    const differ: (readonly ReadonlyMap<string, V>[])[] = [];
+    const [old, now] = [(a as SharedMap<V>).#shards, (b as SharedMap<V>).#shards];
+    for (let i = 0; i < SHARDS; i++) if (old[i] !== now[i]) differ.push([old[i] ?? NOTHING, now[i] ?? NOTHING]);
+    return differ;
   }
 }
 

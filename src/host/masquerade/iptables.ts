@@ -11,6 +11,8 @@ const TOOLS: Readonly<Record<4 | 6, string>> = { 4: "iptables", 6: "ip6tables" }
 export class IptablesFilter implements PacketFilter {
   readonly mode = "iptables";
   readonly #run: CommandRunner;
+  /** Families that are not ours to filter and have nothing of ours: looking starts a program, which is not free. */
+  readonly #clean = new Set<4 | 6>();
   #randomKnown: boolean | null = null;
 
   constructor(run: CommandRunner) {
@@ -22,8 +24,10 @@ export class IptablesFilter implements PacketFilter {
     const fullyRandom = rules.fullyRandom && rules.masquerade && (await this.#knowsRandomFully());
     for (const family of [4, 6] as const) {
       const of = rules.families.find((one) => one.family === family);
+      if (of === undefined && this.#clean.has(family)) continue;
       const wanted = of === undefined ? noChains() : wantedChains({ ...rules, fullyRandom }, of);
       changes.push(...(await this.#settle(family, wanted, of !== undefined)));
+      if (of === undefined) this.#clean.add(family);
     }
     return changes;
   }
