@@ -27,8 +27,17 @@ interface Node {
   readonly close: () => Promise<void>;
 }
 
-async function join(prefix: string, config: string, number: number): Promise<Node> {
+/** `listed`: after each look at the leases, before anything is made of it. */
+async function join(prefix: string, config: string, number: number, listed?: () => Promise<void>): Promise<Node> {
   const { store } = openStore(etcdOptions([etcd.endpoint], { prefix }));
+  if (listed !== undefined) {
+    const list = store.listLeases.bind(store);
+    store.listLeases = async (signal) => {
+      const snapshot = await list(signal);
+      await listed();
+      return snapshot;
+    };
+  }
   const { range, ipv6Range, network, ipv6Network, enableIpv4 } = parseNetworkConfig(config);
   const manager = new SubnetManager({
     store,
@@ -36,6 +45,8 @@ async function join(prefix: string, config: string, number: number): Promise<Nod
     networks: { network, ipv6Network },
     previous: null,
     renewMarginMs: 3_600_000,
+    // Nodes that have seen the same choose the same.
+    ...(listed === undefined ? {} : { random: () => 0 }),
   });
   const data = { VNI: 1, VtepMAC: `02:00:00:00:00:${number.toString(16).padStart(2, "0")}` };
   const attrs: LeaseAttrs = {
@@ -57,6 +68,31 @@ test("a node whose lease shares one half with an older one takes another subnet"
   const node = await join(prefix, BOTH, 1);
   assert.doesNotMatch(node.lease.key, /10\.1\.3\.0|fd00:1:0:3::/);
   await node.close();
+});
+
+test("two nodes that saw the same subnet free and chose it at the same moment never both win", async () => {
+  for (let round = 0; round < 20; round++) {
+    const prefix = `/families/race-${round}`;
+    let looked = 0;
+    let release = (): void => undefined;
+    const both = new Promise<void>((resolve) => (release = resolve));
+    const listed = async () => {
+      if (++looked === 2) release();
+      await both;
+    };
+    const config = round % 2 === 0 ? BOTH : IPV6_ALONE;
+    const nodes = await Promise.all([join(prefix, config, 1, listed), join(prefix, config, 2, listed)]);
+    const keys = nodes.map(({ lease }) => encodeSubnetKey(lease)).sort();
+    assert.equal(new Set(keys).size, 2, `round ${round}: ${keys.join(" ")}`);
+    const stored = await etcd.ctl(["get", "--prefix", "--keys-only", `${prefix}/subnets/`]);
+    assert.deepEqual(
+      stored.split("\n").filter((line) => line !== ""),
+      keys.map((key) => `${prefix}/subnets/${key}`),
+    );
+    // The loser looked a second time.
+    assert.ok(looked > 3, `${looked} looks`);
+    await Promise.all(nodes.map(({ close }) => close()));
+  }
 });
 
 for (const [what, config, key, value] of [

@@ -133,3 +133,24 @@ test("a pass that fails as a whole is repeated as a comparison and said once", a
     ["all 0", "changed 1", "all 1"],
   );
 });
+
+test("a comparison that only the clock asks for waits for a pause in the changes, but not for ever", async () => {
+  const { clock, passes, reconciler, end, run } = start();
+  await reconciler.start();
+  const running = run();
+  const lastedMs = async (changeEveryMs: number, limitMs: number) => {
+    const [begunMs, before] = [clock.nowMs(), passes.filter(({ kind }) => kind === "all").length];
+    while (clock.nowMs() - begunMs < limitMs && passes.filter(({ kind }) => kind === "all").length === before) {
+      if (changeEveryMs > 0) reconciler.update(leases(1), []);
+      clock.advance(changeEveryMs || 100);
+      for (let ticks = 0; ticks < 5; ticks++) await new Promise(setImmediate);
+    }
+    return clock.nowMs() - begunMs;
+  };
+  const busy = await lastedMs(100, 200_000);
+  assert.ok(busy >= 60_000 && busy < 80_000, `${busy} ms between comparisons while leases change`);
+  const calm = await lastedMs(0, 200_000);
+  assert.ok(calm >= 9_000 && calm < 20_000, `${calm} ms without changes`);
+  end.abort();
+  await running;
+});

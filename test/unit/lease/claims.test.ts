@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { prefixesOverlap } from "../../../src/addr/prefix.js";
-import { settleClaims } from "../../../src/lease/claims.js";
+import { ClaimBook, settleClaims } from "../../../src/lease/claims.js";
 import type { Lease } from "../../../src/lease/lease.js";
+import { SharedMap } from "../../../src/lib/shared-map.js";
 import { lease, leaseMap } from "../../support/lease-builder.js";
+import { SeededRandom } from "../../support/random.js";
 
 const standing = (...leases: Lease[]) => [...settleClaims(leaseMap(...leases)).leases.keys()];
 
@@ -80,4 +82,41 @@ test("what stands never overlaps, and nobody loses without an older rival that s
       assert.equal(kept.length + settled.quarantined.length, all.size);
     }),
   );
+});
+
+test("settling again after changes gives what settling at once gives, and knows whose addresses are taken", () => {
+  const random = new SeededRandom(7);
+  const draw = () => {
+    const length = 20 + random.below(6);
+    const third = random.below(32) & (0xff << (24 - Math.min(24, length)));
+    const key = length > 24 ? `10.1.${third}.${random.below(2) * 128}-25` : `10.1.${third}.0-${length}`;
+    return lease(key, `192.0.2.${1 + random.below(9)}`, BigInt(1 + random.below(50)));
+  };
+  const book = new ClaimBook();
+  let leases = SharedMap.of<Lease>();
+  let disjoint = 0;
+  for (let step = 0; step < 600; step++) {
+    // Seldom everything at once, mostly one or two; and more go than come, so that there are sets without rivals, too.
+    const drawn = Array.from({ length: step % 50 === 0 ? 80 : 1 + random.below(2) }, draw);
+    const goes = [...leases.keys()].filter(() => random.below(step % 100 < 50 ? 3 : 20) === 0);
+    leases = leases.with([
+      ...goes.map((key) => [key, undefined] as const),
+      ...drawn.map((one) => [one.key, one] as const),
+    ]);
+    const [again, afresh] = [book.settle(leases), settleClaims(new Map(leases))];
+    const shown = ({ leases: all, quarantined }: typeof again) => ({
+      keys: [...all.keys()].sort(),
+      quarantined: quarantined.map(({ key, reason }) => `${key} ${reason}`).sort(),
+    });
+    assert.deepEqual(shown(again), shown(afresh), `step ${step}`);
+    assert.equal(book.disjoint, afresh.quarantined.length === 0, `step ${step}`);
+    if (!book.disjoint) continue;
+    disjoint++;
+    const asked = draw();
+    const taken = [...leases.values()].some(
+      ({ subnet }) => subnet !== null && asked.subnet !== null && prefixesOverlap(subnet, asked.subnet),
+    );
+    assert.equal(book.isClaimed(asked), taken, `step ${step}: ${asked.key}`);
+  }
+  assert.ok(disjoint > 50, `${disjoint} sets without rivals`);
 });
