@@ -3,6 +3,7 @@
 // nothing: device, routes, lease and data plane stay, so that its restart costs no packet.
 import { chooseDataPlane, parseNetworkConfig } from "../config/network-config.js";
 import { type AgentOptions, redactOptions } from "../config/options.js";
+import type { Host } from "../host/host.js";
 import { settleClaims } from "../lease/claims.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import { Backoff } from "../lib/backoff.js";
@@ -54,6 +55,8 @@ export class Agent {
   readonly #standings: NodeStandings;
   readonly #plane: PlaneKeeper;
   readonly #unwritten: Trigger;
+  /** MAC of the external interface. */
+  #nic: string | null = null;
   #peers: ReadonlyMap<string, Lease> = new Map();
   /** Records that make no peer, for status. */
   #quarantined: LeaseSnapshot["quarantined"] = [];
@@ -111,7 +114,7 @@ export class Agent {
     const session = await Session.make(given);
     requireCarriable(choice.mode, session.backend);
     await this.#undoDevices(undo);
-    const subnets = await this.#subnetManager(given);
+    const subnets = await this.#subnetManager(given, session, remembered);
     this.#board.lease(() => subnets.own);
     const lease = await this.#lease(session, subnets, remembered, undo, signal);
     this.#board.session(session);
@@ -134,13 +137,22 @@ export class Agent {
     });
   }
 
-  async #subnetManager({ network, parts, options }: SessionOptions): Promise<SubnetManager> {
+  async #subnetManager(
+    { network, parts, options }: SessionOptions,
+    { external }: Session,
+    remembered: LocalSnapshot | null,
+  ): Promise<SubnetManager> {
+    this.#nic = await macOf(parts.host, external.name);
+    const nic = this.#nic;
+    // A copy of this machine has our memory too, but another network card.
+    const former = remembered !== null && nic !== null && remembered.nic === nic ? remembered.own : null;
     const log = parts.logger.part("subnet");
     return new SubnetManager({
       store: parts.store,
       ranges: { range: network.range, ipv6Range: network.ipv6Range },
       networks: { network: network.network, ipv6Network: network.ipv6Network },
       previous: await readSubnetEnv(options.subnetFile),
+      former,
       renewMarginMs: options.renewMarginMs,
       clock: parts.clock,
       report: (event) => {
@@ -274,7 +286,7 @@ export class Agent {
   async #remember({ config, subnets, lease }: Started, leases: ReadonlyMap<string, Lease>): Promise<void> {
     const own = subnets.own ?? lease;
     try {
-      await writeLocalSnapshot(this.#snapshotPath, { networkConfig: config.text, own, leases });
+      await writeLocalSnapshot(this.#snapshotPath, { networkConfig: config.text, own, nic: this.#nic, leases });
     } catch (error) {
       this.#parts.logger.warn("cannot write the local snapshot; a start without the store would have no peers", {
         error,
@@ -296,6 +308,7 @@ export class Agent {
         const next = await Session.make(given);
         const own = started.subnets.own ?? started.lease;
         const attrs = await next.leaseAttrs(own.attrs);
+        this.#nic = await macOf(given.parts.host, next.external.name);
         await this.#plane.makeWay(next.backend);
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
@@ -318,6 +331,10 @@ export class Agent {
 
 function identityOf({ external }: Session): NodeIdentity {
   return { publicIp: external.publicIp, publicIpv6: external.publicIpv6 };
+}
+
+async function macOf(host: Host, device: string): Promise<string | null> {
+  return (await host.links()).find(({ name }) => name === device)?.mac ?? null;
 }
 
 /** Leases carry bigints, which JSON does not. */

@@ -20,12 +20,15 @@ const fileSchema = z.object({
   layout: z.literal(1),
   networkConfig: z.string(),
   ownKey: z.string(),
+  nic: z.string().nullish(),
   leases: z.array(recordSchema),
 });
 
 export interface LocalSnapshot {
   readonly networkConfig: string;
   readonly own: Lease;
+  /** MAC of the external interface; null: it has none, or an older version wrote the file. */
+  readonly nic: string | null;
   readonly leases: ReadonlyMap<string, Lease>;
 }
 
@@ -41,8 +44,8 @@ export async function writeLocalSnapshot(path: string, snapshot: LocalSnapshot):
   await writeFileAtomic(path, snapshotText(snapshot), { mode: 0o600, directoryMode: 0o700 });
 }
 
-function* snapshotText({ networkConfig, own, leases }: LocalSnapshot): Generator<string, void, void> {
-  const file: z.infer<typeof fileSchema> = { layout: 1, networkConfig, ownKey: own.key, leases: [] };
+function* snapshotText({ networkConfig, own, nic, leases }: LocalSnapshot): Generator<string, void, void> {
+  const file: z.infer<typeof fileSchema> = { layout: 1, networkConfig, ownKey: own.key, nic, leases: [] };
   yield `${JSON.stringify(file).slice(0, -"]}".length)}${leaseText(own)}`;
   const parts = SharedMap.of(leases)
     .with([[own.key, undefined]])
@@ -87,7 +90,7 @@ export async function readLocalSnapshot(path: string): Promise<LocalSnapshot | n
       if (lease !== null) leases.set(lease.key, lease);
     }
     const own = leases.get(file.ownKey);
-    return own === undefined ? null : { networkConfig: file.networkConfig, own, leases };
+    return own === undefined ? null : { networkConfig: file.networkConfig, own, nic: file.nic ?? null, leases };
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@ import type { Ipv4, Ipv6, Prefix } from "../addr/address.js";
 import { prefixEquals } from "../addr/prefix.js";
 import { decodeSubnetKey } from "../lease/codec.js";
 import { settleClaims } from "../lease/claims.js";
+import { sameAttrs } from "../lease/differ.js";
 import type { Lease, LeaseAttrs } from "../lease/lease.js";
 import type { LeaseSnapshot, Store, Subnets } from "../store/store.js";
 import { claimAssigned, type OverlayNetworks } from "./assigned-claim.js";
@@ -32,6 +33,8 @@ export interface ClaimRequest {
   readonly identity: NodeIdentity;
   /** What subnet.env said. */
   readonly previous: Subnets | null;
+  /** Our record as this node wrote it last, maybe under another public IP; null: nobody knows. */
+  readonly former?: Pick<Lease, "key" | "attrs"> | null;
   /** What the lease shall say; gets our earlier record, whose VTEP MAC is kept. */
   readonly attrsFor: (previous: LeaseAttrs | null) => Promise<LeaseAttrs>;
   readonly random: () => number;
@@ -43,12 +46,19 @@ export function isOwn(attrs: LeaseAttrs, identity: NodeIdentity): boolean {
   return identity.publicIpv6 !== null && attrs.publicIpv6 === identity.publicIpv6;
 }
 
+/** Exactly what we wrote, so nobody has taken it over since, a node that has our old public IP now included. */
+function isFormer({ key, attrs }: Lease, former: Pick<Lease, "key" | "attrs"> | null): boolean {
+  return former !== null && key === former.key && sameAttrs(attrs, former.attrs);
+}
+
 /** One round over one snapshot. */
 export async function claimSubnet(request: ClaimRequest, signal: AbortSignal): Promise<ClaimOutcome> {
   const { store, ranges } = request;
   if (store.assignment !== undefined) return await claimAssigned(store.assignment, request, signal);
   const snapshot = await store.listLeases(signal);
-  const own = [...snapshot.leases.values()].filter((lease) => isOwn(lease.attrs, request.identity));
+  const own = [...snapshot.leases.values()].filter(
+    (lease) => isOwn(lease.attrs, request.identity) || isFormer(lease, request.former ?? null),
+  );
   const standing = settleClaims(snapshot.leases).leases;
   const usable = own
     .filter((lease) => fitsRanges(lease, ranges) && standing.has(lease.key))

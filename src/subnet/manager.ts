@@ -22,6 +22,8 @@ export interface SubnetManagerOptions {
   readonly networks?: OverlayNetworks;
   /** What subnet.env said before this start. */
   readonly previous: Subnets | null;
+  /** The record that this very node wrote last: kept when the node's public IP is another now. */
+  readonly former?: Pick<Lease, "key" | "attrs"> | null;
   /** How long before expiry the lease is renewed. */
   readonly renewMarginMs: number;
   readonly report?: (event: SubnetEvent) => void;

@@ -11,6 +11,9 @@ import { type LabNode, labFiles } from "../../src/lab/plan.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
 import { waitFor } from "../../src/lab/wait.js";
+import { FileStore } from "../../src/store/file/file-store.js";
+import { formatIpv4 } from "../../src/addr/ipv4.js";
+import { type AgentHost, withAgentHost } from "../support/agent-host.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 
 const runner = new Runner();
@@ -47,6 +50,50 @@ test("a node's new address is followed by its lease, its device and its peers, a
     assert.doesNotMatch(await fdb(other), new RegExp(`dst ${one.underlay} `), "the old address is forgotten");
   });
 });
+
+test("a restart with another address keeps the subnet; a copy of the machine gets one of its own", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    const readdress = (last: number) => {
+      host.ip("address flush dev eth0 scope global");
+      host.ip(`address add 192.168.90.${last}/24 dev eth0`);
+      host.ip("route replace default via 192.168.90.254");
+    };
+    await host.startAgent(["--dataplane=kernel"]);
+    const [key = ""] = await host.leases();
+    await host.stopAgents();
+    readdress(7);
+    await host.startAgent(["--dataplane=kernel"]);
+    assert.deepEqual(await addressesIn(host), { [key]: "192.168.90.7" });
+    assert.match(host.ip("-d link show flannel.1"), /local 192\.168\.90\.7 dev eth0/);
+    await host.stopAgents();
+
+    // As a hypervisor clones it: every file the same, and another network card.
+    readdress(8);
+    host.ip("link set eth0 address 02:00:00:00:90:08");
+    await host.startAgent(["--dataplane=kernel"]);
+    const now = await addressesIn(host);
+    assert.equal(now[key], "192.168.90.7", "the original's record is its own");
+    assert.deepEqual(Object.values(now).sort(), ["192.168.90.7", "192.168.90.8"]);
+  });
+});
+
+/** Public IPs in the store, by subnet. */
+async function addressesIn(host: AgentHost): Promise<Record<string, string>> {
+  const store = new FileStore({ directory: host.storeDir });
+  try {
+    const { leases } = await store.listLeases(AbortSignal.timeout(5_000));
+    const rows = [...leases.values()].map(({ key, attrs }) => [key, formatIpv4(attrs.publicIp ?? fail(key))]);
+    return Object.fromEntries(rows) as Record<string, string>;
+  } finally {
+    await store.close();
+  }
+}
+
+function fail(key: string): never {
+  throw new Error(`${key} has no IPv4 address`);
+}
 
 function ip(node: LabNode, command: string): Promise<string> {
   return runner.must("ip", ["-n", node.namespace, ...command.split(" ")]);

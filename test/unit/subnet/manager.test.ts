@@ -52,7 +52,7 @@ class Node {
   constructor(
     cluster: Cluster,
     address: string,
-    options: { previous?: Subnets; ranges?: typeof RANGES; mac?: string } = {},
+    options: { previous?: Subnets; ranges?: typeof RANGES; mac?: string; former?: Lease } = {},
   ) {
     this.#cluster = cluster;
     this.#attrs = vxlanAttrs(address, options.mac);
@@ -60,6 +60,7 @@ class Node {
       store: cluster.store,
       ranges: options.ranges ?? RANGES,
       previous: options.previous ?? null,
+      former: options.former ?? null,
       renewMarginMs: HOUR,
       clock: cluster.clock,
       report: (event) => this.events.push(event),
@@ -101,6 +102,21 @@ test("takes a free subnet in the range, and a restarted node takes its own again
   assert.deepEqual(again.attrs.backendData, { VNI: 1, VtepMAC: "02:00:00:00:00:aa" });
   assert.equal((await stored(world)).size, 1);
   assert.equal(restarted.events[0]?.kind === "acquired" && restarted.events[0].how, "reused");
+});
+
+test("a node that starts with another address keeps its subnet, unless somebody wrote the record since", async (t) => {
+  const world = await cluster(t);
+  const former = await new Node(world, "192.0.2.1", { mac: "02:00:00:00:00:aa" }).acquire();
+  const moved = new Node(world, "192.0.2.9", { mac: "02:00:00:00:00:bb", former });
+  const kept = await moved.acquire();
+  assert.equal(kept.key, former.key);
+  assert.deepEqual(kept.attrs, vxlanAttrs("192.0.2.9", "02:00:00:00:00:aa"));
+  assert.equal((await stored(world)).size, 1, "nothing is left under the old address");
+
+  // What it remembers is not what the record says any more: the record is another node's.
+  const stale = new Node(world, "192.0.2.10", { former });
+  assert.notEqual((await stale.acquire()).key, former.key);
+  assert.deepEqual((await stored(world)).get(former.key)?.attrs, kept.attrs);
 });
 
 test("takes the subnet of subnet.env when it is free and fits, else another", async (t) => {
