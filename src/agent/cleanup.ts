@@ -1,5 +1,6 @@
 // Removes from this host what Ripstop made and nothing else: data-plane process (its TAPs and BPF programs go with it), tunnel
 // devices, routes, neighbors, subnet.env, run files and state. Refuses while an agent runs: it would make everything again.
+import { toldPeersPath } from "../backend/extension/told-peers.js";
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -69,6 +70,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
       pidPathOf(successor),
       paths.dataplaneLog,
       snapshotPath(options.stateDir),
+      toldPeersPath(options.stateDir),
       ...macFiles(options.stateDir).map((name) => join(options.stateDir, name)),
     ]),
     ...directoryStep(options.runDir),

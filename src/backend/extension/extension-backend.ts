@@ -1,6 +1,6 @@
 // extension: an operator's commands do the work. PreStartupCommand says what our lease carries, PostStartupCommand prepares the
 // host, SubnetAddCommand and SubnetRemoveCommand follow the peers. A failed add or remove is reported and tried again with the
-// next pass; the first two end the start. Announces the interface's address, as flannel does.
+// next pass; the first two end the start. Peers that left while no agent ran are removed at the next start. Announces the interface's address, as flannel does.
 import { formatIpv4 } from "../../addr/ipv4.js";
 import { formatIpv6 } from "../../addr/ipv6.js";
 import { formatPrefix } from "../../addr/prefix.js";
@@ -12,10 +12,12 @@ import type { HostChange, HostFailure, ReconcileReport } from "../../host/host.j
 import { formatUnderlay } from "../../host/text.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
+import { jsonEquals } from "../../lib/json.js";
 import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop } from "../backend.js";
 import { RoutedOverlay } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
 import { commandLine } from "./command-line.js";
+import { readToldPeers, type Told, writeToldPeers } from "./told-peers.js";
 
 const TYPE = "extension";
 
@@ -79,14 +81,10 @@ class ExtensionBackend implements Backend {
       PUBLIC_IPV6: external.ipv6 === null ? "" : formatIpv6(external.ipv6),
     });
     const wiring = { ...PLAIN, mtu: external.mtu, overlayMtu: external.mtu, leaseType: TYPE, entriesOf: () => [] };
-    return new ExtensionOverlay(await RoutedOverlay.attach(this.#context, own, wiring), this.#options, this.#commands);
+    const inner = await RoutedOverlay.attach(this.#context, own, wiring);
+    const left = await readToldPeers(this.#context.stateDir);
+    return new ExtensionOverlay(inner, this.#context, this.#options, this.#commands, left);
   }
-}
-
-/** What was told to SubnetAddCommand, so that exactly this is told to SubnetRemoveCommand. */
-interface Told {
-  readonly variables: Readonly<Record<string, string>>;
-  readonly input: string;
 }
 
 class ExtensionOverlay implements Overlay {
@@ -96,13 +94,24 @@ class ExtensionOverlay implements Overlay {
   readonly dependsOnRoutes = false;
   readonly own: Lease;
   readonly #inner: RoutedOverlay;
+  readonly #context: BackendContext;
   readonly #options: ExtensionOptions;
   readonly #commands: Commands;
   readonly #told = new Map<string, Told>();
+  /** What an earlier agent told and nobody has taken back. */
+  readonly #left: Map<string, Told>;
   #leases: ReadonlyMap<string, Lease> = new Map();
 
-  constructor(inner: RoutedOverlay, options: ExtensionOptions, commands: Commands) {
+  constructor(
+    inner: RoutedOverlay,
+    context: BackendContext,
+    options: ExtensionOptions,
+    commands: Commands,
+    left: Map<string, Told>,
+  ) {
     this.#inner = inner;
+    this.#context = context;
+    this.#left = left;
     this.#options = options;
     this.#commands = commands;
     this.mtu = inner.mtu;
@@ -125,6 +134,7 @@ class ExtensionOverlay implements Overlay {
         if (action === "add")
           await this.#commands.run("SubnetAddCommand", subnetAddCommand, told.variables, told.input);
         else await this.#commands.run("SubnetRemoveCommand", subnetRemoveCommand, told.variables, told.input);
+        this.#left.delete(key);
         if (action === "add") this.#told.set(key, told);
         else this.#told.delete(key);
         changes.push({ object, action });
@@ -132,10 +142,15 @@ class ExtensionOverlay implements Overlay {
         failures.push({ object, errno: 0, message: error instanceof Error ? error.message : String(error) });
       }
     };
-    for (const [key, told] of [...this.#told]) {
-      if (JSON.stringify(wanted.get(key)) !== JSON.stringify(told)) await attempt("delete", key, told);
+    for (const [key, told] of [...this.#left, ...this.#told]) {
+      if (!jsonEquals(wanted.get(key), told)) await attempt("delete", key, told);
     }
+    // Those that an earlier agent told are told again, as flannel does: the command may be another one now.
     for (const [key, told] of wanted) if (!this.#told.has(key)) await attempt("add", key, told);
+    if (changes.length > 0) {
+      const { stateDir, log } = this.#context;
+      await writeToldPeers(stateDir, new Map([...this.#left, ...this.#told]), log);
+    }
     return { changes, failures };
   }
 

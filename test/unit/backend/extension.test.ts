@@ -26,7 +26,9 @@ test("a command is split at white space, and a value with spaces stays one argum
   assert.deepEqual(commandLine("$toString ${__proto__}x", variables), ["", "x"]);
 });
 
-async function withRecorder(body: (record: string, read: () => Promise<string[]>) => Promise<void>): Promise<void> {
+async function withRecorder(
+  body: (record: string, read: () => Promise<string[]>, folder: string) => Promise<void>,
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "ripstop-ext-"));
   const script = join(folder, "record");
   const log = join(folder, "log");
@@ -37,13 +39,13 @@ async function withRecorder(body: (record: string, read: () => Promise<string[]>
   await chmod(script, 0o755);
   const read = async (): Promise<string[]> => (await readFile(log, "utf8")).trimEnd().split("\n");
   try {
-    await body(script, read);
+    await body(script, read, folder);
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-function backendOf(commands: object) {
+function backendOf(commands: object, stateDir = "/nonexistent") {
   const network = parseNetworkConfig(
     JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "extension", ...commands } }),
   );
@@ -63,7 +65,7 @@ function backendOf(commands: object) {
     network,
     external,
     host: host as Host,
-    stateDir: "/nonexistent",
+    stateDir,
     log,
   } satisfies BackendContext);
 }
@@ -104,6 +106,36 @@ test("commands see their variables and input; a peer that changes is removed as 
       'add 10.244.2.0/24 subnet=10.244.2.0/24 v6= ip=192.0.2.2 net= in={"a":1}',
       'remove 192.0.2.2 subnet=10.244.2.0/24 v6= ip=192.0.2.2 net= in={"a":1}',
     ]);
+  }));
+
+test("a peer that left while no agent ran is removed by the next one, and the others are told again", () =>
+  withRecorder(async (record, read, folder) => {
+    const commands = { SubnetAddCommand: `${record} add`, SubnetRemoveCommand: `${record} remove` };
+    const start = async (...others: ReturnType<typeof peer>[]) => {
+      const backend = backendOf(commands, join(folder, "state"));
+      const own = lease("10.244.1.0-24", "192.0.2.1", 1n, { attrs: await backend.leaseAttrs(null) });
+      const overlay = await backend.attach(own);
+      assert.deepEqual(
+        (await overlay.reconcile((await overlay.peers(leaseMap(own, ...others), 1n)).table)).failures,
+        [],
+      );
+    };
+    await start(peer(2, "two"), peer(3, "three"));
+    await start(peer(3, "three"));
+    const lines = (await read()).map((line) => line.replace(/ v6=.*in=/, " in="));
+    assert.deepEqual(lines, [
+      "add subnet=10.244.2.0/24 in=two",
+      "add subnet=10.244.3.0/24 in=three",
+      "remove subnet=10.244.2.0/24 in=two",
+      "add subnet=10.244.3.0/24 in=three",
+    ]);
+    // After a reboot nothing is left of what the commands made.
+    const path = join(folder, "state", "extension-peers.json");
+    const { told } = JSON.parse(await readFile(path, "utf8")) as { readonly told: object };
+    assert.deepEqual(Object.keys(told), ["10.244.3.0-24"]);
+    await writeFile(path, JSON.stringify({ bootId: "another", told }));
+    await start();
+    assert.equal((await read()).length, 4);
   }));
 
 test("a failed add is one failure and is tried again; a failed start-up command ends the start with its words", () =>
