@@ -55,6 +55,10 @@ test("MTU, Learning, DirectRouting and data-plane options are followed by the de
     configure(host, { DirectRouting: true });
     await until("the route is plain", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)));
     assert.equal(mtuOf(host), "1450", "an option that is gone has its default again");
+    host.ip("route add 192.168.90.7/32 via 192.168.90.253");
+    await until("a gateway has come between", () => routeOf(host).includes("dev flannel.1"));
+    host.ip("route delete 192.168.90.7/32 via 192.168.90.253");
+    await until("the segment is one again", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)));
     configure(host, { DataPlane: { Workers: 1, Disable: ["tunnel-gso"] } });
     await until("the route is through the tunnel", () => routeOf(host).includes("dev flannel.1"));
     await until("the data plane is open again", () => host.status().dataplane["state"] === "running");
@@ -96,7 +100,7 @@ test("a bad configuration is refused with its reason, the one before stays, a go
 }, async () => {
   await withAgentHost(async (host) => {
     await host.startAgent(["--dataplane=kernel"]);
-    const before = host.dump();
+    const before = await host.settledDump();
     const path = join(host.storeDir, "config");
     const refusals: [bad: () => void, reason: RegExp][] = [
       [() => writeFileSync(path, "{"), /is no JSON/],

@@ -56,7 +56,7 @@ test("the agent's end, orderly or not, leaves everything; the next agent adopts 
 test("a second agent with the same run directory is refused and disturbs nothing", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     await host.startAgent(["--dataplane=userspace"]);
-    const before = host.dump();
+    const before = await host.settledDump();
     const second = host.runAgent([]);
     assert.equal(second.status, 1);
     assert.match(

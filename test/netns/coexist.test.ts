@@ -26,7 +26,7 @@ function second(host: AgentHost, networkConfig: object) {
 test("a second agent over the same device is refused and disturbs nothing", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     await host.startAgent(["--dataplane=userspace"]);
-    const before = { dump: host.dump(), pid: host.dataplane?.pid };
+    const before = { dump: await host.settledDump(), pid: host.dataplane?.pid };
     const { flags, runDir } = second(host, { Network: "10.99.0.0/16", Backend: { Type: "vxlan" } });
     const refused = host.runAgent(flags);
     assert.equal(refused.status, 1);

@@ -169,6 +169,12 @@ export class AgentHost {
       .replace(/ (STALE|REACHABLE|DELAY|PROBE|INCOMPLETE|FAILED)\b/g, "");
   }
 
+  /** dump() once the agent has made its forward rules, which it does beside being ready. */
+  async settledDump(): Promise<string> {
+    await until("the forward rules", () => this.dump().includes("-A FLANNEL-FWD -d 10.244.0.0/16"), 30_000);
+    return this.dump();
+  }
+
   /** Keys of the leases in the store. */
   async leases(): Promise<readonly string[]> {
     const store = new FileStore({ directory: this.storeDir });
