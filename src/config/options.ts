@@ -86,19 +86,12 @@ export function parseAgentCommandLine(
   if (outcome.flags.values.get("version") === true) return { kind: "exit", exitCode: 0, stderr: `${version}\n` };
   const rest = outcome.flags.rest;
   if (rest.length > 0 && manners === "ripstop") {
-    const advice = /^(true|false|[01tf])$/i.test(rest[0] ?? "")
-      ? "; a bool takes its value with =, as in -ip-masq=false"
-      : "";
-    return {
-      kind: "exit",
-      exitCode: USAGE_EXIT_CODE,
-      stderr: `${program}: unexpected word "${rest[0]}" after the flags${advice}\n`,
-    };
+    return { kind: "exit", exitCode: USAGE_EXIT_CODE, stderr: `${program}: unexpected ${describeRest(rest)}\n` };
   }
   const { flags, filled, warnings } = applyEnvironment(AGENT_FLAGS, outcome.flags, environment);
   try {
     const options = buildOptions(flags, new Set([...flags.given, ...filled]), readNodeEnvironment(environment));
-    const ignored = rest.length > 0 ? [`words after the flags are ignored: ${rest.join(" ")}`] : [];
+    const ignored = rest.length > 0 ? [`ignored: ${describeRest(rest)}`] : [];
     return { kind: "run", options, warnings: [...warnings, ...ignored] };
   } catch (error) {
     if (!(error instanceof RipstopError)) throw error;
@@ -108,6 +101,14 @@ export function parseAgentCommandLine(
       stderr: `${program}: ${error.message}\n`,
     };
   }
+}
+
+/** Without the words themselves: where parsing stopped too early, a password is among them. */
+function describeRest(rest: readonly string[]): string {
+  const count = `${rest.length} word${rest.length === 1 ? "" : "s"} after the flags`;
+  const [first = ""] = rest;
+  if (!/^(true|false|[01tf])$/i.test(first)) return count;
+  return `${count}, beginning with "${first}"; a bool takes its value with =, as in -ip-masq=${first}`;
 }
 
 function buildOptions(flags: ParsedFlags, said: ReadonlySet<string>, node: NodeEnvironment): AgentOptions {

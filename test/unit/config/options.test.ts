@@ -85,6 +85,26 @@ test("a bad flag is one line and a failure for ripstop, usage and success for fl
   assert.match(theirs.stderr, /-etcd-endpoints string/);
 });
 
+test("no mistake on the command line or in a variable repeats a password", () => {
+  const secret = "correct-horse";
+  for (const manners of ["ripstop", "flanneld"] as const) {
+    for (const words of [
+      ["-ip-masq", "false", `-etcd-password=${secret}`],
+      ["-ip-masq", "false", "-etcd-password", secret],
+      ["-etcd-password=", secret],
+      [`-etcd-pasword=${secret}`],
+      [`-etcd-password=${secret}`, "-ip-masq=perhaps"],
+      [`-etcd-password=${secret}`, "-public-ip=example.org"],
+    ]) {
+      const environment = { FLANNEL_ETCD_PASSWORD: secret, FLANNELD_ETCD_PASSWORD: secret };
+      const outcome = parseAgentCommandLine(words, environment, manners, "1.2.3");
+      const said = outcome.kind === "exit" ? outcome.stderr : outcome.warnings.join();
+      assert.notEqual(said, "", words.join(" "));
+      assert.ok(!said.includes(secret), said);
+    }
+  }
+});
+
 test("help and version go to standard error and succeed", () => {
   for (const manners of ["ripstop", "flanneld"] as const) {
     assert.equal(exit(["--help"], {}, manners).exitCode, 0);
