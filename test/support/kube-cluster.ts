@@ -33,7 +33,7 @@ export class KubeCluster {
     const key = join(this.directory, "accounts.key");
     execFileSync("openssl", ["genrsa", "-out", key, "2048"], { stdio: "ignore" });
     writeFileSync(join(this.directory, "tokens.csv"), `${ADMIN_TOKEN},admin,admin,"system:masters"\n`);
-    writeFileSync(join(this.directory, "admin.conf"), this.#kubeconfig(ADMIN_TOKEN));
+    writeFileSync(join(this.directory, "admin.conf"), this.#kubeconfig({ token: ADMIN_TOKEN }, this.url));
   }
 
   static async start(options: KubeClusterOptions): Promise<KubeCluster> {
@@ -59,7 +59,8 @@ export class KubeCluster {
     return `https://${this.#options.address}:6443`;
   }
 
-  async startServer(): Promise<void> {
+  /** `flags`: beside ours. */
+  async startServer(flags: readonly string[] = []): Promise<void> {
     const { apiserver, address } = this.#options;
     const at = (name: string) => join(this.directory, name);
     this.#server = this.#spawn("apiserver", [
@@ -78,6 +79,7 @@ export class KubeCluster {
       "--endpoint-reconciler-type=none",
       "--anonymous-auth=false",
       "--v=0",
+      ...flags,
     ]);
     await until(
       "the API server is ready",
@@ -95,6 +97,19 @@ export class KubeCluster {
   async stopServer(): Promise<void> {
     await end(this.#server);
     this.#server = null;
+  }
+
+  /** Takes away all history from the etcd behind the server: what was changed cannot be read as it was before. */
+  async compactHistory(): Promise<void> {
+    const etcdctl = async (...words: readonly string[]): Promise<string> => {
+      const endpoint = `--endpoints=http://${this.#options.address}:2381`;
+      const [program, args] = this.#inside("etcdctl", [endpoint, ...words]);
+      return (await run(program, args, { env: { ...process.env, ETCDCTL_API: "3" } })).stdout;
+    };
+    const status = JSON.parse(await etcdctl("endpoint", "status", "--write-out=json")) as readonly [
+      { readonly Status: { readonly header: { readonly revision: number } } },
+    ];
+    await etcdctl("compact", String(status[0].Status.header.revision), "--physical");
   }
 
   /** What a cluster admin applies: namespace, account and rules, from the files that users apply. */
@@ -116,11 +131,20 @@ export class KubeCluster {
     return stdout;
   }
 
+  async accountToken(seconds = 3600): Promise<string> {
+    const words = ["create", "token", "flannel", "-n", "kube-flannel", `--duration=${seconds}s`];
+    return (await this.kubectl(words)).trim();
+  }
+
   /** A kubeconfig with a fresh token of the service account; written again to the same path, it is a rotation. */
   async accountConfig(name: string, seconds = 3600): Promise<string> {
-    const token = await this.kubectl(["create", "token", "flannel", "-n", "kube-flannel", `--duration=${seconds}s`]);
+    return this.writeConfig(name, { token: await this.accountToken(seconds) });
+  }
+
+  /** A kubeconfig for `user`; `url`: another way to the server. */
+  writeConfig(name: string, user: object, url = this.url): string {
     const path = join(this.directory, name);
-    writeFileSync(path, this.#kubeconfig(token.trim()));
+    writeFileSync(path, this.#kubeconfig(user, url));
     return path;
   }
 
@@ -167,7 +191,7 @@ export class KubeCluster {
     }
   }
 
-  #kubeconfig(token: string): string {
+  #kubeconfig(user: object, server: string): string {
     return JSON.stringify({
       apiVersion: "v1",
       kind: "Config",
@@ -176,10 +200,10 @@ export class KubeCluster {
       clusters: [
         {
           name: "test",
-          cluster: { server: this.url, "certificate-authority": join(this.directory, "certs/apiserver.crt") },
+          cluster: { server, "certificate-authority": join(this.directory, "certs/apiserver.crt") },
         },
       ],
-      users: [{ name: "test", user: { token } }],
+      users: [{ name: "test", user }],
     });
   }
 
