@@ -15,7 +15,7 @@ import { labStore } from "../../src/lab/store.js";
 import { runIperfTcp } from "../../src/lab/traffic/iperf.js";
 import { becomeFlanneld, becomeRipstop, deviceMtu } from "../support/flanneld-node.js";
 import { rootNeeded, withLab } from "../support/lab.js";
-import { CLASSIC_PROXY_LOSS, exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
+import { exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
 import { peerProgram } from "../support/peer-program.js";
 
 const flanneld = peerProgram("flanneld");
@@ -72,7 +72,8 @@ for (const [backend, device, dataplane] of [
       await withLab({ nodes: 3, store: "etcd", backend, dataplane }, async (plan) => {
         const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
         const subnets = await nodeSubnets(plan);
-        const lossMax = backend === "udp" ? CLASSIC_PROXY_LOSS : 0;
+        const proxies = (...nodes: readonly LabNode[]) =>
+          backend === "udp" ? nodes.map((node) => ({ node, device })) : [];
         const mtu = deviceMtu(two, device);
         const store = labStore(plan).agentArguments.filter((flag) => !flag.startsWith("--store"));
         const stream = runIperfTcp({
@@ -88,13 +89,13 @@ for (const [backend, device, dataplane] of [
         assert.equal(deviceMtu(two, device), mtu, "flanneld computes the MTU that we compute");
         assert.deepEqual(problems(migration(two)), [], "nothing would change by swapping back");
         await awaitReachability(runner, plan, subnets);
-        await exchangeBothWays(one, two, lossMax);
+        await exchangeBothWays(one, two, proxies(two));
         await becomeFlanneld(plan, three, flanneld.path, store);
         await awaitReachability(runner, plan, subnets);
-        await exchangeBothWays(two, three, lossMax);
+        await exchangeBothWays(two, three, proxies(two, three));
         await becomeRipstop(plan, two);
         await awaitReachability(runner, plan, subnets);
-        await exchangeBothWays(two, three, lossMax);
+        await exchangeBothWays(two, three, proxies(three));
         await becomeRipstop(plan, three);
         await awaitReachability(runner, plan, subnets);
         await exchangeBothWays(one, three);

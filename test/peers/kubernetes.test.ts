@@ -20,7 +20,7 @@ import { PingRun } from "../../src/lab/traffic/ping.js";
 import { becomeFlanneld, becomeRipstop, startRipstop } from "../support/flanneld-node.js";
 import { KubeCluster } from "../support/kube-cluster.js";
 import { rootNeeded, withLab } from "../support/lab.js";
-import { CLASSIC_PROXY_LOSS, exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
+import { exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
 import { peerProgram } from "../support/peer-program.js";
 import { until } from "../support/until.js";
 
@@ -183,7 +183,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
         for (const node of [two, three]) {
           await becomeFlanneld(plan, node, flanneld.path, store, variables(node));
           await awaitReachability(runner, plan, subnets);
-          await exchangeBothWays(one, node, backend === "udp" ? CLASSIC_PROXY_LOSS : 0);
+          await exchangeBothWays(one, node, backend === "udp" ? [{ node, device: "flannel0" }] : []);
         }
         for (const node of [two, three]) {
           await becomeRipstop(plan, node, store, variables(node));
