@@ -4,9 +4,8 @@
 //                            +--------- n3 (the same) - p3
 // Alone: it judges loss.
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { awaitReachability } from "../../src/lab/reachability.js";
 import type { LabNode } from "../../src/lab/plan.js";
 import { type NodeSubnet, podAddress } from "../../src/lab/pod.js";
@@ -15,30 +14,15 @@ import { labStore } from "../../src/lab/store.js";
 import { runIperfTcp } from "../../src/lab/traffic/iperf.js";
 import { becomeFlanneld, becomeRipstop, deviceMtu } from "../support/flanneld-node.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { migration, problems } from "../support/migration.js";
 import { exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
 import { peerProgram } from "../support/peer-program.js";
 
 const flanneld = peerProgram("flanneld");
 const skip = rootNeeded || flanneld.missing;
 const runner = new Runner();
-const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 /** Long enough for five hand-overs; the stream is slow so that it measures nothing but whether it lives. */
 const STREAM_SECONDS = 40;
-
-interface Finding {
-  readonly check: string;
-  readonly verdict: string;
-  readonly value: string;
-}
-
-/** What `ripstop doctor --migrate` says on a node. */
-function migration(node: LabNode): readonly Finding[] {
-  const argv = ["netns", "exec", node.namespace, process.execPath, RIPSTOP, "doctor", "--migrate", "-o", "json"];
-  return JSON.parse(spawnSync("ip", argv, { encoding: "utf8" }).stdout) as readonly Finding[];
-}
-
-const problems = (findings: readonly Finding[]) =>
-  findings.filter(({ verdict }) => verdict !== "ok" && verdict !== "skip");
 
 describe("a look at a node before the swap", { skip }, () => {
   it("finds nothing on a healthy flanneld, and names what somebody changed", async () => {

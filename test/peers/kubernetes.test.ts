@@ -20,6 +20,7 @@ import { PingRun } from "../../src/lab/traffic/ping.js";
 import { becomeFlanneld, becomeRipstop, startRipstop } from "../support/flanneld-node.js";
 import { KubeCluster } from "../support/kube-cluster.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { migration, problems } from "../support/migration.js";
 import { exchangeBothWays, nodeSubnets } from "../support/overlay-traffic.js";
 import { peerProgram } from "../support/peer-program.js";
 import { until } from "../support/until.js";
@@ -182,6 +183,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
         const began = performance.now();
         for (const node of [two, three]) {
           await becomeFlanneld(plan, node, flanneld.path, store, variables(node));
+          assert.deepEqual(problems(migration(node)), [], "nothing would change by swapping back");
           await awaitReachability(runner, plan, subnets);
           await exchangeBothWays(one, node, backend === "udp" ? [{ node, device: "flannel0" }] : []);
         }
