@@ -25,6 +25,8 @@ const IFF_NOARP = 0x80;
 /** ARP asks three times, a second apart; a peer on a live segment answers the first. */
 const RESOLVE_MS_MAX = 1000;
 const RESOLVE_STEP_MS = 20;
+/** But a link that has just come up loses the first, and everybody's packets would wait for the second: so we ask sooner. */
+const ASK_AGAIN_MS = 100;
 /** Resolving waits for answers from the network, so many questions are open at once. */
 const LOOKUPS_AT_ONCE = 64;
 
@@ -78,15 +80,19 @@ async function resolveNeighbor(round: Round, address: string, linkIndex: number)
   if (present !== null && usable(present) && (managed || fixed)) return present;
   await ask(netlink, address, linkIndex);
   const signal = new AbortController().signal;
-  for (const end = clock.nowMs() + RESOLVE_MS_MAX; ; ) {
+  let againMs = ASK_AGAIN_MS;
+  for (const begin = clock.nowMs(), end = begin + RESOLVE_MS_MAX; ; ) {
     const entry = await netlink.neighbor(address, linkIndex);
     if (entry !== null && usable(entry)) return entry;
     const failed = entry !== null && (entry.state & NEIGHBOR_STATE.failed) !== 0;
-    if (failed || clock.nowMs() >= end) {
-      if (entry?.protocol === RIPSTOP_ROUTE_PROTOCOL) {
-        await netlink.apply([{ verb: "delete", object: "neighbor", linkIndex, address }]);
-      }
-      return null;
+    const ours = entry?.protocol === RIPSTOP_ROUTE_PROTOCOL;
+    const over = failed || clock.nowMs() >= end;
+    if (ours && (over || clock.nowMs() >= begin + againMs))
+      await netlink.apply([{ verb: "delete", object: "neighbor", linkIndex, address }]);
+    if (over) return null;
+    if (ours && clock.nowMs() >= begin + againMs) {
+      againMs *= 2;
+      await ask(netlink, address, linkIndex);
     }
     await clock.sleep(RESOLVE_STEP_MS, signal);
   }
