@@ -67,6 +67,27 @@ void WriteTemplate(Peer& peer, const TableHeader& header, const PeerRecord& reco
   peer.inner_mtu = peer.table_mtu;
 }
 
+// Where inner destinations are: here, or behind which peer. A bridged overlay knows no prefixes of
+// peers.
+void CollectRoutes(const DecodedTable& table, const Format& format,
+                   std::vector<Lpm4::Route>& routes4, std::vector<Lpm6::Route>& routes6) {
+  const auto add = [&](const uint8_t(&address)[16], uint8_t family, uint8_t length,
+                       uint32_t value) {
+    if (family == 4) {
+      routes4.push_back({base::LoadBe32(address), length, value});
+    } else {
+      routes6.push_back({std::to_array(address), length, value});
+    }
+  };
+  for (const PrefixRecord& prefix : table.prefixes)
+    add(prefix.address, prefix.family, prefix.length, kLocal);
+  if (format.bridged) return;
+  for (uint32_t i = 0; i < table.peers.size(); ++i) {
+    const PeerRecord& record = table.peers[i];
+    add(record.prefix, record.prefix_family, record.prefix_length, i);
+  }
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const uint8_t> table,
@@ -75,7 +96,10 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
   if (!decoded) return decoded.error();
   const TableHeader& header = decoded->header;
 
-  std::unique_ptr<Snapshot> made(new Snapshot());
+  std::vector<Lpm4::Route> routes4;
+  std::vector<Lpm6::Route> routes6;
+  CollectRoutes(*decoded, format, routes4, routes6);
+  std::unique_ptr<Snapshot> made(new Snapshot(Lpm4(routes4), Lpm6(routes6, salt)));
   made->format_ = format;
   made->version_ = header.version;
   std::memcpy(made->vtep_mac_.data(), header.vtep_mac, net::kMacBytes);
@@ -86,19 +110,6 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
   made->underlay_v4_be_ = base::Load<uint32_t>(header.underlay_v4);
   std::memcpy(made->underlay_v6_.data(), header.underlay_v6, made->underlay_v6_.size());
   made->overlay_mtu_ = header.overlay_mtu;
-
-  std::vector<Lpm4::Route> routes4;
-  std::vector<Lpm6::Route> routes6;
-  const auto add_route = [&](const uint8_t(&address)[16], uint8_t family, uint8_t length,
-                             uint32_t value) {
-    if (family == 4) {
-      routes4.push_back({base::LoadBe32(address), length, value});
-    } else {
-      routes6.push_back({std::to_array(address), length, value});
-    }
-  };
-  for (const PrefixRecord& prefix : decoded->prefixes)
-    add_route(prefix.address, prefix.family, prefix.length, kLocal);
 
   made->vteps_ = ExactMap<uint64_t>(header.peer_count, salt);
   made->ids_ = ExactMap<uint64_t>(format.bridged ? header.peer_count : 0, salt);
@@ -114,11 +125,7 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
     peer.family = record.underlay_family;
     peer.ready = format.resolve_in_kernel || (record.flags & kPeerResolved) != 0;
     std::memcpy(peer.vtep_mac, record.vtep_mac, net::kMacBytes);
-    if (format.bridged) {
-      made->ids_.Insert(record.id, i);
-    } else {
-      add_route(record.prefix, record.prefix_family, record.prefix_length, i);
-    }
+    if (format.bridged) made->ids_.Insert(record.id, i);
     if (peer.family == 4) {
       WriteTemplate<net::Ipv4>(peer, header, record, format);
       made->nodes_[i] = made->underlay4_.Insert(base::Load<uint32_t>(record.underlay), i);
@@ -129,8 +136,6 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
     if (net::MacKey(record.vtep_mac) != 0)
       made->vteps_.Insert(VtepKey(net::MacKey(record.vtep_mac), record.prefix_family == 6), i);
   }
-  made->inner4_ = Lpm4(routes4);
-  made->inner6_ = Lpm6(routes6, salt);
   for (uint32_t i = 0; i < header.peer_count; ++i) {
     const uint8_t* underlay = decoded->peers[i].underlay;
     Peer& peer = made->peers_[i];

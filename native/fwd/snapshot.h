@@ -132,7 +132,7 @@ class Snapshot {
   uint16_t overlay_mtu() const { return overlay_mtu_; }
 
  private:
-  Snapshot() = default;
+  Snapshot(Lpm4 inner4, Lpm6 inner6) : inner4_(std::move(inner4)), inner6_(std::move(inner6)) {}
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;
