@@ -2,7 +2,7 @@
 
 #include <initializer_list>
 
-#include "engine/no_table.h"
+#include "engine/drop_all.h"
 #include "path/coalesce.h"
 #include "path/decap.h"
 #include "path/encap.h"
@@ -81,7 +81,7 @@ uint32_t EncapLane::Receive() {
 }
 
 void EncapLane::RunReceived(const fwd::Snapshot* table, uint64_t now_ns) {
-  if (table == nullptr) return DropWithoutTable(batch_, counters_);
+  if (table == nullptr) return DropAll(batch_, counters_, pkt::DropReason::kNoTable);
   if (tap_.on(Point::kOverlay)) [[unlikely]]
     tap_.Record(batch_, Point::kOverlay, Direction::kIn);
   Enter(batch_, *table, now_ns, punts_unknown_);
@@ -89,7 +89,7 @@ void EncapLane::RunReceived(const fwd::Snapshot* table, uint64_t now_ns) {
 
 void EncapLane::RunAgain(pkt::Batch& batch, const fwd::Snapshot* table, uint64_t now_ns) {
   counters_.rx_batches.Add(1);
-  if (table == nullptr) return DropWithoutTable(batch, counters_);
+  if (table == nullptr) return DropAll(batch, counters_, pkt::DropReason::kNoTable);
   Enter(batch, *table, now_ns, false);
 }
 
@@ -102,6 +102,9 @@ void EncapLane::Enter(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t no
     Carry(batch, table, now_ns, punts_unknown);
   }
 }
+
+void EncapLane::End() { DropPending(overlay_, batch_, counters_); }
+void DecapLane::End() { DropPending(underlay_, batch_, counters_); }
 
 void EncapLane::Carry(pkt::Batch& batch, const fwd::Snapshot& table, uint64_t now_ns,
                       bool punts_unknown) {
@@ -139,7 +142,7 @@ uint32_t DecapLane::Run(const fwd::Snapshot* table, uint64_t now_ns) {
   if (received == 0) return 0;
   counters_.rx_batches.Add(1);
   if (table == nullptr) {
-    DropWithoutTable(batch_, counters_);
+    DropAll(batch_, counters_, pkt::DropReason::kNoTable);
     return received;
   }
   if (tap_.on(Point::kUnderlay)) [[unlikely]]

@@ -39,6 +39,7 @@ class EncapLane {
   void RunReceived(const fwd::Snapshot* table, uint64_t now_ns);
   // For packets that have been at `unknown` and come back: they are not punted again.
   void RunAgain(pkt::Batch& batch, const fwd::Snapshot* table, uint64_t now_ns);
+  void End();  // After the last round: what the port still holds is counted.
   const pkt::LaneCounters& counters() const { return counters_; }
   const pkt::LaneCounters& answers() const { return answers_; }
   const PeerTraffic& traffic() const { return traffic_; }
@@ -91,6 +92,7 @@ class DecapLane {
   DecapLane(port::Port& underlay, port::Port& overlay, pkt::FramePool& segments,
             pkt::FramePool& big, capture::Tap& tap);
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
+  void End();
   const pkt::LaneCounters& counters() const { return counters_; }
   const PeerTraffic& traffic() const { return traffic_; }
 

@@ -124,6 +124,8 @@ void Worker::Loop() {
     look = rest_.Sleep(now);
   }
   publisher_.Leave(options_.index);
+  encap_.End();
+  decap_.End();
 }
 
 // Packets take the kernel path from here on, and the agent sees that a worker has stopped.

@@ -1,7 +1,7 @@
 #include "library/network.h"
 
 #include "base/salt.h"
-#include "engine/no_table.h"
+#include "engine/drop_all.h"
 #include "library/address_frames.h"
 #include "path/flow_key.h"
 #include "pkt/lane_layout.h"
@@ -104,7 +104,7 @@ void Network::RunRouted(uint32_t out, const fwd::Snapshot* table, uint64_t now_n
 void Network::BridgeOut(pkt::Batch& batch, const fwd::Snapshot* table, uint64_t now_ns,
                         pkt::Outbox* punt) {
   out_counters_.rx_batches.Add(1);
-  if (table == nullptr) return engine::DropWithoutTable(batch, out_counters_);
+  if (table == nullptr) return engine::DropAll(batch, out_counters_, pkt::DropReason::kNoTable);
   path::BridgeOut({*table, fdb_, out_counters_, bridge_counters_, now_ns, *segments_,
                    options_.learns, options_.floods, punt},
                   batch, forward_);
@@ -123,7 +123,7 @@ void Network::RunBridged(uint32_t out, const fwd::Snapshot* table, uint64_t now_
   in_counters_.rx_batches.Add(1);
   if (tap_.on(capture::Point::kUnderlay)) [[unlikely]]
     tap_.Record(batch_, capture::Point::kUnderlay, capture::Direction::kIn);
-  if (table == nullptr) return engine::DropWithoutTable(batch_, in_counters_);
+  if (table == nullptr) return engine::DropAll(batch_, in_counters_, pkt::DropReason::kNoTable);
   path::BridgeIn({*table, fdb_, in_counters_, bridge_counters_, now_ns, *segments_, options_.learns,
                   options_.floods},
                  batch_, deliver_);

@@ -63,6 +63,38 @@ struct Rig {
   }
 };
 
+TEST(Worker, CountsWhatCameBeforeTheFirstTableAndWhatItsPortsHeldAtTheEnd) {
+  Rig rig;
+  const Bytes frame = InnerFrame(1, 2, 0);
+  ASSERT_TRUE(Rig::Send(*rig.overlay_end, rig.overlay_counters, frame));
+  ASSERT_TRUE(rig.worker->Start().ok());
+  const pkt::LaneCounters &out = rig.worker->encap().counters(),
+                          &in = rig.worker->decap().counters();
+  const auto drops = [](const pkt::LaneCounters& lane, pkt::DropReason why) {
+    return lane.drops[static_cast<uint32_t>(why)].Read();
+  };
+  for (const uint64_t end = base::MonotonicNs() + 30 * kSecond;
+       out.rx_packets.Read() == 0 && base::MonotonicNs() < end;)
+    std::this_thread::yield();
+  EXPECT_EQ(drops(out, pkt::DropReason::kNoTable), 1U);
+
+  // A worker that was never started has nothing read; one that ends reads what is there.
+  Rig late;
+  for (uint32_t i = 0; i < 100; ++i) {
+    ASSERT_TRUE(Rig::Send(*late.overlay_end, late.overlay_counters, frame));
+    ASSERT_TRUE(Rig::Send(*late.underlay_end, late.underlay_counters, frame));
+  }
+  late.worker->Stop();
+  ASSERT_TRUE(late.worker->Start().ok());
+  late.worker->Stop();
+  const pkt::LaneCounters &late_out = late.worker->encap().counters(),
+                          &late_in = late.worker->decap().counters();
+  EXPECT_EQ(late_out.rx_packets.Read(), 100U);
+  EXPECT_EQ(drops(late_out, pkt::DropReason::kShutdown), 100U);
+  EXPECT_EQ(drops(late_in, pkt::DropReason::kShutdown), 100U);
+  EXPECT_EQ(in.rx_packets.Read(), 0U);
+}
+
 // Every table has the same peers in another order, so that an index of one is another peer in the
 // next. The short form applies 300 tables, the long one (RIPSTOP_APPLIES) as many as it says.
 TEST(Worker, MisroutesAndLosesNothingDuringAThousandAppliesASecond) {
