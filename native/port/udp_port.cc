@@ -15,9 +15,7 @@ namespace port {
 
 namespace {
 
-constexpr int kUdpGro = 104;  // UDP_GRO, 5.0.
 constexpr uint32_t kFrameStep = 2048;
-constexpr uint32_t kControlBytes = 2 * CMSG_SPACE(sizeof(int));
 
 }  // namespace
 
@@ -102,7 +100,7 @@ bool UdpPort::Read(UdpSocket& socket) {
   mmsghdr headers[kMessages] = {};
   iovec vectors[kMessages];
   sockaddr_storage addresses[kMessages];
-  alignas(cmsghdr) uint8_t control[kMessages][kControlBytes];
+  alignas(cmsghdr) uint8_t control[kMessages][UdpControl::kBytesMax];
   for (uint32_t i = 0; i < kMessages; ++i) {
     vectors[i] = {held_[i]->data, kMessageBytes};
     headers[i].msg_hdr.msg_name = &addresses[i];
@@ -110,26 +108,17 @@ bool UdpPort::Read(UdpSocket& socket) {
     headers[i].msg_hdr.msg_iov = &vectors[i];
     headers[i].msg_hdr.msg_iovlen = 1;
     headers[i].msg_hdr.msg_control = control[i];
-    headers[i].msg_hdr.msg_controllen = kControlBytes;
+    headers[i].msg_hdr.msg_controllen = UdpControl::kBytesMax;
   }
   const int n = recvmmsg(socket.fd.get(), headers, kMessages, MSG_DONTWAIT, nullptr);
   if (n <= 0) return false;
   for (int i = 0; i < n; ++i) {
     Message& message = messages_[static_cast<uint32_t>(i)];
-    msghdr& header = headers[i].msg_hdr;
-    uint8_t tos = 0;
-    message.segment = headers[i].msg_len;
-    for (cmsghdr* item = CMSG_FIRSTHDR(&header); item != nullptr;
-         item = CMSG_NXTHDR(&header, item)) {
-      int value = 0;
-      std::memcpy(&value, CMSG_DATA(item), std::min(sizeof value, item->cmsg_len - CMSG_LEN(0)));
-      const bool v4_tos = item->cmsg_level == IPPROTO_IP && item->cmsg_type == IP_TOS;
-      const bool v6_tos = item->cmsg_level == IPPROTO_IPV6 && item->cmsg_type == IPV6_TCLASS;
-      if (v4_tos || v6_tos) tos = static_cast<uint8_t>(value);
-      if (item->cmsg_level == SOL_UDP && item->cmsg_type == kUdpGro && value > 0)
-        message.segment = static_cast<uint32_t>(value);
-    }
-    message.from = PeerFrom(addresses[i], tos);
+    const msghdr& header = headers[i].msg_hdr;
+    const UdpControl told = ReadControl(header);
+    message.segment = told.segment != 0 ? told.segment : headers[i].msg_len;
+    message.elsewhere = socket.ifindex != 0 && told.ifindex != socket.ifindex;
+    message.from = PeerFrom(addresses[i], told.tos);
     message.socket = &socket;
     message.bytes = headers[i].msg_len;
     message.done = 0;
@@ -146,18 +135,21 @@ bool UdpPort::Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters
   const uint32_t outer = UdpOuterBytes(message.socket->local.family);
   const uint32_t bytes = std::min(message.segment, message.bytes - message.done);
   const bool whole = message.done == 0 && bytes == message.bytes;
+  const bool refused = message.truncated || message.elsewhere;
   const bool fits = outer + bytes <= pool_->frame_bytes() - pkt::kHeadroomBytes;
-  if (pkt::Packet* packet = !fits && whole && !message.truncated ? TakeWhole(index) : nullptr;
+  if (pkt::Packet* packet = !fits && whole && !refused ? TakeWhole(index) : nullptr;
       packet != nullptr) {
     packet->data -= outer;  // Into the headroom, which Take() has left free.
     packet->len = outer + bytes;
     WriteOuter(message.from, *message.socket, bytes, packet->data);
     out.Push(packet);
-  } else if (message.truncated || !fits) {
+  } else if (refused || !fits) {
     counters.rx_packets.Add(1);
     counters.rx_frames.Add(1);
     counters.rx_bytes.Add(outer + bytes);
-    counters.Drop(pkt::DropReason::kRxTruncated, 1);
+    counters.Drop(message.elsewhere ? pkt::DropReason::kWrongInterface
+                                    : pkt::DropReason::kRxTruncated,
+                  1);
   } else {
     pkt::Packet* packet = pool_->Take();
     if (packet == nullptr) return false;

@@ -73,6 +73,7 @@ class UdpPort final : public Port {
     uint32_t done = 0;
     uint32_t segment = 0;  // Bytes of each datagram but the last.
     bool truncated = false;
+    bool elsewhere = false;  // Came in through another interface than the port's.
   };
 
   UdpPort(std::vector<UdpSocket> sockets, std::unique_ptr<pkt::FramePool> pool,

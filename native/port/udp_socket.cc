@@ -1,9 +1,11 @@
 #include "port/udp_socket.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -19,6 +21,8 @@ namespace {
 
 constexpr int kUdpSegment = 103;  // UDP_SEGMENT, 4.18.
 constexpr int kUdpGro = 104;      // UDP_GRO, 5.0.
+constexpr int kIpUnicastIf = 50;  // IP_UNICAST_IF, 3.3.
+constexpr int kIpv6UnicastIf = 76;  // IPV6_UNICAST_IF, 3.3.
 constexpr int kSoMemInfo = 55;    // SO_MEMINFO, 4.12.
 constexpr int kMemInfoWords = 9;
 constexpr int kMemInfoDrops = 8;
@@ -91,16 +95,20 @@ base::Result<UdpSocket> UdpSocket::Open(const UdpSocketOptions& options) {
                      : Set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) &&
                            Set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, kProbe) &&
                            Set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
-  const bool tos =
-      v4 ? Set(fd, IPPROTO_IP, IP_RECVTOS, 1) : Set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-  if (!df || !tos)
+  const bool told = v4 ? Set(fd, IPPROTO_IP, IP_RECVTOS, 1) && Set(fd, IPPROTO_IP, IP_PKTINFO, 1)
+                       : Set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) &&
+                             Set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  if (!df || !told)
     return SocketError(options, "setsockopt", "the kernel refused a basic IP option");
   (void)Set(fd, SOL_SOCKET, SO_RCVBUFFORCE, kBufferBytes);
   (void)Set(fd, SOL_SOCKET, SO_SNDBUFFORCE, kBufferBytes);
-  if (!options.device.empty() && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options.device.c_str(),
-                                            static_cast<socklen_t>(options.device.size())) != 0) {
-    return SocketError(options, "setsockopt(SO_BINDTODEVICE)",
-                       "the interface must exist; CAP_NET_RAW is needed");
+  if (!options.device.empty()) {
+    made.ifindex = if_nametoindex(options.device.c_str());
+    const auto index_be = static_cast<int>(base::SwapBytes(made.ifindex));
+    const bool through = v4 ? Set(fd, IPPROTO_IP, kIpUnicastIf, index_be)
+                            : Set(fd, IPPROTO_IPV6, kIpv6UnicastIf, index_be);
+    if (made.ifindex == 0 || !through)
+      return SocketError(options, "setsockopt(UNICAST_IF)", "the interface must exist");
   }
   if (options.reuse_port && !Set(fd, SOL_SOCKET, SO_REUSEPORT, 1))
     return SocketError(options, "setsockopt(SO_REUSEPORT)", "use one worker");
@@ -123,6 +131,35 @@ uint64_t UdpSocket::ReadDrops() const {
   socklen_t bytes = sizeof words;
   if (getsockopt(fd.get(), SOL_SOCKET, kSoMemInfo, words, &bytes) != 0) return 0;
   return words[kMemInfoDrops];
+}
+
+UdpControl ReadControl(const msghdr& header) {
+  UdpControl control;
+  msghdr* items = const_cast<msghdr*>(&header);  // What the macros want; nothing is written.
+  for (cmsghdr* item = CMSG_FIRSTHDR(items); item != nullptr; item = CMSG_NXTHDR(items, item)) {
+    const auto read = [item](auto& value) {
+      std::memcpy(&value, CMSG_DATA(item), std::min(sizeof value, item->cmsg_len - CMSG_LEN(0)));
+    };
+    const bool v4 = item->cmsg_level == IPPROTO_IP, v6 = item->cmsg_level == IPPROTO_IPV6;
+    if ((v4 && item->cmsg_type == IP_TOS) || (v6 && item->cmsg_type == IPV6_TCLASS)) {
+      int tos = 0;
+      read(tos);
+      control.tos = static_cast<uint8_t>(tos);
+    } else if (v4 && item->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      read(info);
+      control.ifindex = static_cast<uint32_t>(info.ipi_ifindex);
+    } else if (v6 && item->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      read(info);
+      control.ifindex = info.ipi6_ifindex;
+    } else if (item->cmsg_level == SOL_UDP && item->cmsg_type == kUdpGro) {
+      int bytes = 0;
+      read(bytes);
+      control.segment = static_cast<uint32_t>(std::max(bytes, 0));
+    }
+  }
+  return control;
 }
 
 UdpPeer PeerFrom(const sockaddr_storage& address, uint8_t tos) {

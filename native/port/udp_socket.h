@@ -5,6 +5,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cstdint>
@@ -36,7 +37,9 @@ struct UdpPeer {
 struct UdpSocketOptions {
   UdpAddress local;
   uint16_t port = 8285;
-  std::string device;  // Only packets of this interface; empty for any.
+  // Packets leave through this interface; those that came in through another one are told apart by
+  // UdpControl::ifindex, not left to the kernel, which would answer a stranger. Empty for any.
+  std::string device;
   bool segmentation = true;
   bool reuse_port = false;  // Other sockets of ours may be bound to the same port.
 };
@@ -45,12 +48,23 @@ struct UdpSocket {
   base::UniqueFd fd;
   UdpAddress local;
   uint16_t port = 0;
+  uint32_t ifindex = 0;             // Of the device; 0 for any.
   bool sends_segments = false;      // UDP_SEGMENT works; cleared for good when a device refuses.
   bool receives_coalesced = false;  // UDP_GRO.
 
   static base::Result<UdpSocket> Open(const UdpSocketOptions& options);
   uint64_t ReadDrops() const;  // Any thread.
 };
+
+// What the kernel says beside a datagram.
+struct UdpControl {
+  static constexpr uint32_t kBytesMax =
+      2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(in6_pktinfo));
+  uint8_t tos = 0;
+  uint32_t segment = 0;  // Bytes of each datagram of a coalesced message; 0: it is one.
+  uint32_t ifindex = 0;  // Where it came in.
+};
+UdpControl ReadControl(const msghdr& header);
 
 UdpPeer PeerFrom(const sockaddr_storage& address, uint8_t tos);
 // Returns the length of what was written.

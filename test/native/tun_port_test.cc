@@ -8,6 +8,7 @@
 #include <poll.h>
 
 #include <cstring>
+#include <map>
 
 #include "base/endian.h"
 #include "net/ipv4.h"
@@ -70,6 +71,40 @@ TEST_F(TunPortTest, PutsAnEthernetHeaderBeforeWhatTheStackSends) {
   ASSERT_EQ(packet->checksum, pkt::Checksum::kPartial);
   EXPECT_EQ(packet->csum_start, 34) << "counted from the made-up Ethernet header";
   pkt::GiveAll(batch);
+}
+
+TEST_F(TunPortTest, OfTwoWorkersEachFlowHasOneAndBothHaveFlows) {
+  constexpr uint32_t kFlows = 32, kEach = 8;
+  std::vector<std::unique_ptr<TunPort>> workers;
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    TunOptions options;
+    options.name = "rst-two";
+    options.mtu = 1400;
+    options.share = {worker, 2};
+    auto opened = TunPort::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
+    workers.push_back(std::move(opened).value());
+  }
+  ASSERT_TRUE(test::NetSandbox::Run("ip addr add 10.8.0.1/24 dev rst-two"));
+  for (uint32_t flow = 0; flow < kFlows; ++flow) {
+    base::UniqueFd udp(socket(AF_INET, SOCK_DGRAM, 0));
+    const sockaddr_in to = Address(0x0a080002, static_cast<uint16_t>(7000 + flow));
+    for (uint32_t i = 0; i < kEach; ++i) {
+      ASSERT_EQ(sendto(udp.get(), "packet", 6, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to),
+                6);
+    }
+  }
+  std::map<uint16_t, uint32_t> of_flow[2];
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    for (pkt::Batch batch; workers[worker]->Receive(batch, counters_) != 0; pkt::GiveAll(batch)) {
+      for (const pkt::Packet* packet : batch) ++of_flow[worker][base::LoadBe16(packet->data + 36)];
+    }
+    EXPECT_FALSE(of_flow[worker].empty()) << "worker " << worker << " has no flow";
+  }
+  EXPECT_EQ(of_flow[0].size() + of_flow[1].size(), kFlows);
+  for (const auto& flows : of_flow) {
+    for (const auto& [flow, packets] : flows) EXPECT_EQ(packets, kEach) << flow;
+  }
 }
 
 TEST_F(TunPortTest, GivesPacketsToTheStackWhichFillsPartialChecksums) {

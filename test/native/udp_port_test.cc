@@ -8,12 +8,15 @@
 #include <sys/ioctl.h>
 
 #include <cstring>
+#include <map>
 
+#include "base/clock.h"
 #include "base/endian.h"
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
 #include "net_sandbox.h"
+#include "wire.h"
 
 namespace {
 
@@ -259,6 +262,69 @@ TEST_F(UdpPortTest, HandsOverLongDatagramsWholeWhenAskedUntilItsBuffersAreOut) {
   (*big)->Transmit(batch, sent_);
   ASSERT_EQ(ReceiveSome(**small, batch), 1U) << "once buffers are back";
   pkt::GiveAll(batch);
+}
+
+// rst-b is the other interface: what is sent on rst-a arrives there, for an address of this host.
+TEST_F(UdpPortTest, DropsWhatCameInThroughAnotherInterfaceAndAnswersNothing) {
+  for (const char* command :
+       {"ip addr add 192.168.77.1/24 dev rst-a", "ip link set rst-b address 02:00:00:00:00:01",
+        "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.rst-b.rp_filter=0"})
+    ASSERT_TRUE(test::NetSandbox::Run(command));
+  UdpOptions options;
+  options.local4 = Ip("192.168.77.1");
+  options.port = test::kVxlanPort;
+  options.device = "rst-a";
+  auto ours = UdpPort::Open(options);
+  ASSERT_TRUE(ours.ok()) << ours.error().op << ": " << ours.error().detail;
+  test::Wire wire("rst-a"), other("rst-b");
+  ASSERT_TRUE(wire.bound() && other.bound());
+  for (uint32_t i = 0; i < 3; ++i) ASSERT_TRUE(wire.Send(test::VxlanFrame(i)));
+  pkt::Batch batch;
+  for (const uint64_t end = base::MonotonicNs() + 30'000'000'000;
+       received_.rx_packets.Read() < 3 && base::MonotonicNs() < end;)
+    EXPECT_EQ(ReceiveSome(**ours, batch), 0U);
+  EXPECT_EQ(Dropped(received_, pkt::DropReason::kWrongInterface), 3U);
+  EXPECT_EQ(received_.rx_packets.Read(), 3U);
+  // The right one.
+  ASSERT_TRUE(test::NetSandbox::Run("ip link set rst-a address 02:00:00:00:00:01"));
+  ASSERT_TRUE(other.Send(test::VxlanFrame(3)));
+  EXPECT_EQ(ReceiveSome(**ours, batch), 1U);
+  pkt::GiveAll(batch);
+}
+
+TEST_F(UdpPortTest, OfTwoWorkersEachPeerHasOneAndBothHavePeers) {
+  constexpr uint32_t kPeers = 32, kEach = 8;
+  std::vector<std::unique_ptr<UdpPort>> workers;
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    UdpOptions options;
+    options.local4 = Ip("127.0.0.1");
+    options.share = {worker, 2};
+    auto opened = UdpPort::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.error().detail;
+    workers.push_back(std::move(opened).value());
+  }
+  for (uint32_t peer = 0; peer < kPeers; ++peer) {
+    const std::string address = "127.0.1." + std::to_string(peer + 1);
+    auto port = UdpPort::Open({.local4 = Ip(address.c_str()), .local6 = {}});
+    ASSERT_TRUE(port.ok()) << port.error().detail;
+    pkt::Batch batch;
+    for (uint32_t i = 0; i < kEach; ++i)
+      batch.Push(Encapsulated((*port)->pool(), Ip("127.0.0.1"), i, 200));
+    (*port)->Transmit(batch, sent_);
+  }
+  EXPECT_EQ(sent_.tx_packets.Read(), kPeers * kEach);
+  // Over the loopback everything has arrived by now: a peer's packets all lie with one worker.
+  std::map<uint32_t, uint32_t> of_peer[2];
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    for (pkt::Batch batch; workers[worker]->Receive(batch, received_) != 0; pkt::GiveAll(batch)) {
+      for (const pkt::Packet* packet : batch) ++of_peer[worker][base::LoadBe32(packet->data + 26)];
+    }
+    EXPECT_FALSE(of_peer[worker].empty()) << "worker " << worker << " has no peer";
+  }
+  EXPECT_EQ(of_peer[0].size() + of_peer[1].size(), kPeers);
+  for (const auto& peers : of_peer) {
+    for (const auto& [peer, packets] : peers) EXPECT_EQ(packets, kEach) << std::hex << peer;
+  }
 }
 
 TEST_F(UdpPortTest, SaysWhoMayHoldThePort) {
