@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Steering: four tc programs around the data plane, the filter of a packet socket, and the XDP
- * redirect of redirect.bpf.h. Links are owned by the data-plane process: when it dies they are
+/* Steering: five tc programs around the data plane, the filter of a packet socket, and the XDP
+ * programs of redirect.bpf.h. Links are owned by the data-plane process: when it dies they are
  * gone, when it hangs rs_alive() says no; either way the packet takes the kernel's own VXLAN path.
- * No program changes a packet, and none drops one unless a packet socket has it already.
+ * No program changes a packet; none drops one but what a packet socket has already, and what a pod
+ * encapsulated to be taken for ours.
  *
  *   out: flannel.<VNI> egress  -> rs_overlay_egress   -> overlay TAP  -> worker encapsulates
  *        underlay TAP ingress  -> rs_underlay_ingress -> external interface, next hop found by the
@@ -15,6 +16,7 @@
 #include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
+#include "bpf/forged.bpf.h"
 #include "bpf/redirect.bpf.h"
 
 #ifndef TCX_NEXT
@@ -99,6 +101,21 @@ int rs_packet_filter(struct __sk_buff* skb) {
   }
   if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 0, head, V6) != 0) return 0;
   return rs_ours(state, head, whole) ? (int)skb->len : 0;
+}
+
+/* What leaves through the external interface. A pod that encapsulates by itself, for our port and
+ * VNI, would be believed by every peer once masquerading has given its packet our address: peers
+ * know nodes, not pods. What we and the kernel's VXLAN device send was not forwarded (the tunnel
+ * code clears where a packet came from), or came from our TAP. Whether the data plane is alive does
+ * not matter. */
+SEC("tc")
+int rs_nic_egress(struct __sk_buff* skb) {
+  struct rs_steer_state* state = rs_writable_state();
+  if (!state || skb->ingress_ifindex == 0 || skb->ingress_ifindex == state->underlay_ifindex)
+    return TCX_NEXT;
+  if (!rs_looks_sent_by_us(state, skb)) return TCX_NEXT;
+  __sync_fetch_and_add(&state->refused_packets, skb->gso_segs > 1 ? skb->gso_segs : 1);
+  return TC_ACT_SHOT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* The map `steer_state` and the question every program asks first: is the data plane alive?
- * Included once by each BPF object. Reads only. */
+ * Included once by each BPF object. Reads only, but for counting. */
 #ifndef RIPSTOP_BPF_STEER_MAP_BPF_H
 #define RIPSTOP_BPF_STEER_MAP_BPF_H
 
@@ -18,10 +18,11 @@ struct {
   __type(value, struct rs_steer_state);
 } steer_state SEC(".maps");
 
-static __always_inline const struct rs_steer_state* rs_state(void) {
+static __always_inline struct rs_steer_state* rs_writable_state(void) {
   const __u32 only = 0;
   return bpf_map_lookup_elem(&steer_state, &only);
 }
+static __always_inline const struct rs_steer_state* rs_state(void) { return rs_writable_state(); }
 
 /* All workers, because a flow may belong to any of them. A heartbeat can be ahead of `now`: the
  * worker beat after the clock was read here. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* What the workers tell the BPF programs: the one entry of the map `steer_state`. Shared, byte for
  * byte, by steer.bpf.c, redirect.bpf.h and C++. Owner: the data-plane process, which maps the
- * entry; the programs only read it. Plain C: no pointers, no implicit padding, network order where
+ * entry; the programs read it, and write their counter. Plain C: no pointers, no implicit padding, network order where
  * a name ends in _be. */
 #ifndef RIPSTOP_BPF_STEER_STATE_H
 #define RIPSTOP_BPF_STEER_STATE_H
@@ -48,6 +48,9 @@ struct rs_steer_state {
   __u32 vxlan_v6_ifindex; /* flannel-v6.<VNI>: of inner IPv6; one device may be both. */
   __u32 nic_ifindex;      /* The external interface. */
   __u32 flags;            /* enum rs_steer_flags. */
+  __u32 unused1;
+
+  __u64 refused_packets; /* Dropped by rs_nic_egress. */
 };
 
 enum rs_steer_flags {

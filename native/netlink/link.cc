@@ -3,6 +3,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tunnel.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <sys/socket.h>
 
 #include "base/endian.h"
@@ -45,6 +46,20 @@ void EncodeIpTunnel(MessageBatch& batch, const IpTunnel& tunnel) {
   if (tunnel.remote) batch.Bytes(IFLA_IPTUN_REMOTE, tunnel.remote->view());
   batch.U8(IFLA_IPTUN_PROTO, 4);  // IPIP.
   batch.U8(IFLA_IPTUN_PMTUDISC, 1);
+}
+
+void EncodeQueues(MessageBatch& batch, uint32_t queues) {
+  batch.U32(IFLA_NUM_TX_QUEUES, queues);
+  batch.U32(IFLA_NUM_RX_QUEUES, queues);
+}
+
+void EncodeVeth(MessageBatch& batch, const Veth& veth) {
+  const size_t peer = batch.BeginNest(VETH_INFO_PEER);
+  batch.Struct(ifinfomsg{});
+  batch.Text(IFLA_IFNAME, veth.peer_name);
+  if (veth.peer_mtu) batch.U32(IFLA_MTU, *veth.peer_mtu);
+  EncodeQueues(batch, veth.queues);
+  batch.EndNest(peer);
 }
 
 Vxlan DecodeVxlan(std::span<const uint8_t> data) {
@@ -143,13 +158,16 @@ void Encode(MessageBatch& batch, Verb verb, const Link& link) {
     if (link.mac) batch.Bytes(IFLA_ADDRESS, *link.mac);
     if (link.mtu) batch.U32(IFLA_MTU, *link.mtu);
     if (link.master_index) batch.U32(IFLA_MASTER, *link.master_index);
+    if (link.veth) EncodeQueues(batch, link.veth->queues);
+    if (link.gso_segments_max) batch.U32(IFLA_GSO_MAX_SEGS, *link.gso_segments_max);
     if (!link.kind.empty()) {
       const size_t info = batch.BeginNest(IFLA_LINKINFO);
       batch.Text(IFLA_INFO_KIND, link.kind);
-      if (link.vxlan || link.ip_tunnel) {
+      if (link.vxlan || link.ip_tunnel || link.veth) {
         const size_t data = batch.BeginNest(IFLA_INFO_DATA);
         if (link.vxlan) EncodeVxlan(batch, *link.vxlan);
         if (link.ip_tunnel) EncodeIpTunnel(batch, *link.ip_tunnel);
+        if (link.veth) EncodeVeth(batch, *link.veth);
         batch.EndNest(data);
       }
       batch.EndNest(info);

@@ -36,6 +36,11 @@ class MessageBatch {
   void U32(uint16_t type, uint32_t value) { Scalar(type, value); }
   void Text(uint16_t type, std::string_view text);  // With the final zero.
   size_t BeginNest(uint16_t type);
+  // Bare, at the start of a nest that wants one before its attributes.
+  template <typename FamilyHeader>
+  void Struct(const FamilyHeader& header) {
+    Append(&header, sizeof header);
+  }
   void EndNest(size_t nest);
 
   size_t count() const { return starts_.size(); }

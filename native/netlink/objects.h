@@ -40,6 +40,13 @@ struct IpTunnel {
   std::optional<IpAddress> remote;
 };
 
+// Sent only: the other end, and how many queues each end has both ways.
+struct Veth {
+  std::string peer_name;
+  std::optional<uint32_t> peer_mtu;
+  uint32_t queues = 1;
+};
+
 struct Link {
   int32_t index = 0;
   std::string name;
@@ -53,6 +60,8 @@ struct Link {
   uint32_t flags = 0;  // IFF_*; told, never sent.
   std::optional<Vxlan> vxlan;
   std::optional<IpTunnel> ip_tunnel;
+  std::optional<Veth> veth;
+  std::optional<uint32_t> gso_segments_max;  // Sent only: longer super-packets are cut before it.
 };
 
 struct Address {

@@ -16,6 +16,17 @@ inline void AppendLaneNames(const std::string& lane, std::vector<std::string>* n
     names->push_back(lane + ".drop." + reason.label);
 }
 
+// Where AppendLane puts a value, counted from the lane's first.
+inline constexpr uint32_t kRxPacketsAt = 0;
+inline constexpr uint32_t DropAt(DropReason reason) {
+  constexpr uint32_t before = 0
+#define X(member, name) +1
+      RS_LANE_COUNTERS(X)
+#undef X
+      ;
+  return before + static_cast<uint32_t>(reason);
+}
+
 // Returns where the next value goes.
 inline uint64_t* AppendLane(const LaneCounters& lane, uint64_t* at) {
 #define X(member, name) *at++ = lane.member.Read();

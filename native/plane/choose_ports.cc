@@ -12,17 +12,18 @@
 #include <cstdio>
 
 #include "base/unique_fd.h"
+#include "plane/xdp_ports.h"
 #include "port/packet_port.h"
 #include "port/tap_port.h"
 #include "port/tun_port.h"
 #include "port/udp_port.h"
-#include "port/xdp_port.h"
 
 namespace plane {
 
 namespace {
 
 constexpr uint32_t kUdpOverhead = 28;
+constexpr const char* kOverlayTap = "rso.";
 
 base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mtu) {
   *ifindex = if_nametoindex(name.c_str());
@@ -44,8 +45,13 @@ base::Status FindDevice(const std::string& name, uint32_t* ifindex, uint32_t* mt
 // At most 4 + 8 digits + 1: fits the 15 bytes of a device name. One data plane per VNI and
 // namespace, and its successor beside it until it has taken over: the two take turns with the
 // names.
-std::string TapName(const char* prefix, const engine::Options& options, const char* turn) {
-  return prefix + std::to_string(options.format.vni) + turn;
+std::string Turn(const engine::Options& options, bool second) {
+  return std::to_string(options.format.vni) + (second ? "b" : "");
+}
+
+bool FirstTurnTaken(const engine::Options& options) {
+  const std::string first = Turn(options, false);
+  return if_nametoindex((kOverlayTap + first).c_str()) != 0 || PrivatePair::Held(first);
 }
 
 // A TAP of every worker on one device; answers with the device's index.
@@ -57,16 +63,11 @@ base::Result<uint32_t> OpenTaps(const engine::Options& options, const char* pref
   tap.tunnel_gso = tunnel && !options.Disabled("tunnel-gso");
   tap.super_packets = !options.Disabled("super-packets");
   tap.udp_super_packets = !options.Disabled("udp-super-packets");
-  tap.name = TapName(prefix, options, "");
+  tap.name = prefix + Turn(options, ports->second_turn);
   uint32_t ifindex = 0;
   for (uint32_t worker = 0; worker < options.workers; ++worker) {
     tap.share = {worker, options.workers};
     auto opened = port::TapPort::Open(tap);
-    if (!opened.ok() && opened.error().os_error == EBUSY && worker == 0) {
-      tap.name = TapName(prefix, options, "b");
-      ports->second_turn = true;
-      opened = port::TapPort::Open(tap);
-    }
     if (!opened.ok()) return opened.error();
     ifindex = opened.value()->ifindex();
     made->push_back(std::move(opened).value());
@@ -93,30 +94,6 @@ base::Status OpenUnderlayTap(const engine::Options& options, const Devices& devi
       Reason(options.underlay_port,
              tunnel ? "a TAP with tunnel GSO carries encapsulated super-packets whole"
                     : "a TAP works on every device; tunnel GSO (Linux 6.17) is not there");
-  return base::Ok();
-}
-
-base::Status OpenUnderlayXdp(const engine::Options& options, const steer::Steering& steering,
-                             Ports* ports) {
-  port::XdpOptions xdp;
-  xdp.device = options.underlay_device;
-  xdp.program_fd = steering.xdp_program();
-  xdp.xskmap_fd = steering.xsks_map();
-  xdp.busy_poll = options.busy_poll_us != 0;
-  if (options.Disabled("xdp-native")) {
-    xdp.mode = port::XdpMode::kGeneric;
-  } else if (options.Disabled("xdp-zerocopy")) {
-    xdp.mode = port::XdpMode::kNativeCopy;
-  }
-  for (uint32_t worker = 0; worker < options.workers; ++worker) {
-    xdp.share = {worker, options.workers};
-    auto opened = port::XdpPort::Open(xdp);
-    if (!opened.ok()) return opened.error();
-    xdp.mode = opened.value()->mode();
-    ports->unfilled_checksums = opened.value()->unfilled_checksums();
-    ports->underlay.push_back(std::move(opened).value());
-  }
-  ports->underlay_reason = "asked for";
   return base::Ok();
 }
 
@@ -183,16 +160,58 @@ base::Status OpenUnderlayUdp(const engine::Options& options, const Devices& devi
   return base::Ok();
 }
 
+base::Status OpenOverlayTap(const engine::Options& options, const Devices& devices, Ports* ports) {
+  auto opened = OpenTaps(options, kOverlayTap, devices.overlay_mtu, false, ports, &ports->overlay);
+  if (!opened.ok()) return opened.error();
+  ports->overlay_ifindex = *opened;
+  ports->overlay_reason = Reason(options.overlay_port, "a TAP keeps super-packets whole");
+  return base::Ok();
+}
+
+base::Status OpenOverlayPacket(const engine::Options& options, Ports* ports) {
+  port::PacketOptions packet;
+  packet.device = ports->overlay_pair->port_device();
+  for (uint32_t worker = 0; worker < options.workers; ++worker) {
+    packet.share = {worker, options.workers};
+    auto opened = port::PacketPort::Open(packet);
+    if (!opened.ok()) return opened.error();
+    packet.fanout_group = opened.value()->fanout_group();
+    ports->overlay.push_back(std::move(opened).value());
+  }
+  return base::Ok();
+}
+
+// Both are ports on an end of a private pair.
+base::Status OpenOverlayOnPair(const engine::Options& options, const Devices& devices,
+                               const steer::Steering& steering, Ports* ports) {
+  const bool xdp = options.overlay_port == "xdp";
+  PrivatePairOptions pair;
+  pair.name = Turn(options, ports->second_turn);
+  pair.mtu = devices.overlay_mtu;
+  pair.queues = options.workers;
+  pair.finish_frames = xdp;
+  auto opened = PrivatePair::Open(pair);
+  if (!opened.ok()) return opened.error();
+  ports->overlay_pair = std::move(opened).value();
+  ports->overlay_ifindex = ports->overlay_pair->steered_ifindex();
+  ports->overlay_reason = "asked for";
+  return xdp ? OpenOverlayXdp(options, devices, steering, ports)
+             : OpenOverlayPacket(options, ports);
+}
+
+base::Status OpenOverlay(const engine::Options& options, const Devices& devices,
+                         const steer::Steering& steering, Ports* ports) {
+  const std::string& kind = options.overlay_port;
+  if (kind == "auto" || kind == "tap") return OpenOverlayTap(options, devices, ports);
+  if (kind == "xdp" || kind == "packet")
+    return OpenOverlayOnPair(options, devices, steering, ports);
+  return Unavailable("overlay", kind, "does not fit VXLAN; use auto, tap, xdp or packet");
+}
+
 base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devices,
                             const steer::Steering& steering, Ports* ports) {
-  if (options.overlay_port != "auto" && options.overlay_port != "tap") {
-    return Unavailable("overlay", options.overlay_port, "does not fit VXLAN; use auto or tap");
-  }
-  auto overlay = OpenTaps(options, "rso.", devices.overlay_mtu, false, ports, &ports->overlay);
-  if (!overlay.ok()) return overlay.error();
-  ports->overlay_tap_ifindex = *overlay;
-  ports->overlay_reason = Reason(options.overlay_port, "a TAP keeps super-packets whole");
-
+  ports->second_turn = FirstTurnTaken(options);
+  if (auto status = OpenOverlay(options, devices, steering, ports); !status.ok()) return status;
   if (options.underlay_port == "auto" || options.underlay_port == "tap")
     return OpenUnderlayTap(options, devices, ports);
   if (options.underlay_port == "xdp") return OpenUnderlayXdp(options, steering, ports);

@@ -9,10 +9,12 @@
 
 #include "base/result.h"
 #include "engine/options.h"
+#include "plane/private_pair.h"
 #include "port/port.h"
 #include "port/tun_port.h"
 #include "port/udp_port.h"
 #include "steer/steering.h"
+#include "xdp/umem.h"
 
 namespace plane {
 
@@ -28,14 +30,15 @@ struct Devices {
 base::Result<Devices> FindDevices(const engine::Options& options);
 
 struct Ports {
+  std::unique_ptr<PrivatePair> overlay_pair;  // Before the ports on it; nullptr for other kinds.
+  std::vector<std::shared_ptr<xdp::Umem>> umems;  // One a worker, when both sides are AF_XDP.
   // One a worker.
   std::vector<std::unique_ptr<port::Port>> overlay;
   std::vector<std::unique_ptr<port::Port>> underlay;
   std::string overlay_reason;
   std::string underlay_reason;
-  uint32_t overlay_tap_ifindex =
-      0;  // 0 when that side is no TAP: then there is nothing to steer through it.
-  uint32_t underlay_tap_ifindex = 0;
+  uint32_t overlay_ifindex = 0;       // The TAP or the pair's end that frames are steered into.
+  uint32_t underlay_tap_ifindex = 0;  // 0 when that side is no TAP.
   bool second_turn = false;    // Another data plane of this VNI is open, which this one succeeds.
   bool drop_original = false;  // The kernel must drop what the underlay port has a copy of.
   bool unfilled_checksums =

@@ -151,7 +151,7 @@ void Plane::FillSteeringState() {
   state.encapsulation = RS_ENCAPSULATION_VXLAN;
   state.vni = options_.format.vni;
   state.udp_port_be = __builtin_bswap16(options_.format.port);
-  state.overlay_ifindex = ports_.overlay_tap_ifindex;
+  state.overlay_ifindex = ports_.overlay_ifindex;
   state.underlay_ifindex = ports_.underlay_tap_ifindex;
   state.vxlan_ifindex = devices_.overlay_ifindex;
   const bool two_devices = devices_.overlay_v6_ifindex != 0;
@@ -176,8 +176,9 @@ base::Status Plane::Attach() {
   // An XDP port has attached its own program, before tc.
   const bool underlay_is_xdp = ports_.underlay_tap_ifindex == 0 && !ports_.drop_original;
   const Place places[] = {
-      {Hook::kOverlayTap, ports_.overlay_tap_ifindex},
+      {Hook::kOverlayTap, ports_.overlay_ifindex},
       {Hook::kUnderlayTap, ports_.underlay_tap_ifindex},
+      {Hook::kNicEgress, devices_.underlay_ifindex},
       {Hook::kNic, underlay_is_xdp ? 0 : devices_.underlay_ifindex},
       {Hook::kOverlayEgress, devices_.overlay_ifindex},
       {Hook::kOverlayEgress, devices_.overlay_v6_ifindex},
@@ -240,9 +241,19 @@ void Plane::ReadCounters(std::span<uint64_t> into) const {
   std::fill(into.begin(), into.end(), 0);
   for (size_t i = 0; i < workers_.size(); ++i) {
     AppendWorker(*workers_[i], scratch_.data());
+    if (i == 0) AddRefused(scratch_.data());
     for (size_t name = 0; name < names; ++name) into[name] += scratch_[name];
     if (each) std::copy_n(scratch_.begin(), names, into.begin() + (1 + i) * names);
   }
+}
+
+// What the steering refused on its way past the overlay counts as received and dropped, once for
+// all workers.
+void Plane::AddRefused(uint64_t* encap) const {
+  if (steering_ == nullptr) return;
+  const uint64_t refused = steering_->refused();
+  encap[pkt::kRxPacketsAt] += refused;
+  encap[pkt::DropAt(pkt::DropReason::kPodTunnel)] += refused;
 }
 
 Inspection Plane::Inspect() const {
@@ -361,6 +372,7 @@ void Plane::Close() {
   if (steering_ != nullptr) steering_->Detach();
   ports_.overlay.clear();
   ports_.underlay.clear();
+  ports_.overlay_pair.reset();
 }
 
 }  // namespace plane

@@ -105,6 +105,7 @@ class Plane {
       : options_(options), publisher_(options.workers), scratch_(CounterNames().size()) {}
   base::Status Attach();
   void Drain();
+  void AddRefused(uint64_t* encap) const;
   uint64_t FramesReceived() const;
   uint64_t FramesPending() const;
   base::Status MakeWorkers();

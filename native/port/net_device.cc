@@ -1,6 +1,8 @@
 #include "port/net_device.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -56,6 +58,14 @@ base::Status NetDevice::SetUp() {
     return status;
   request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
   return Request(name_, SIOCSIFFLAGS, "SIOCSIFFLAGS", &request);
+}
+
+base::Status NetDevice::FillChecksums() {
+  ethtool_value off{};
+  off.cmd = ETHTOOL_STXCSUM;
+  ifreq request{};
+  request.ifr_data = reinterpret_cast<char*>(&off);
+  return Request(name_, SIOCETHTOOL, "ETHTOOL_STXCSUM", &request);
 }
 
 base::Status NetDevice::DisableIpv6() {

@@ -22,6 +22,9 @@ class NetDevice {
   // No router solicitations or listener reports from a device that only carries other people's
   // packets. A kernel without IPv6 has nothing to disable: success.
   base::Status DisableIpv6();
+  // The stack fills in checksums before the device sends, for whoever reads frames at the other end
+  // and sees no metadata.
+  base::Status FillChecksums();
   // A counter of /sys/class/net/<name>/statistics, to be read for as long as the device lives: a
   // confined process cannot open files any more. Invalid when there is none.
   base::UniqueFd OpenStatistic(const char* counter) const;

@@ -18,17 +18,15 @@ constexpr uint32_t kRingMin = 64;
 constexpr uint32_t kEthernetBytes = 14;
 constexpr uint32_t kKicksMax = 4;  // A kick stops early when the device is momentarily full.
 
-constexpr uint32_t kFramesPerQueue = 2 * kRingMax + 512;  // Both rings full, and some on their way.
+// Of all workers together, 18 MiB: full rings of one queue, both ways, and some on their way. More
+// queues share it, with shorter rings, down to 512 packets each; from there on it grows with them.
+constexpr uint32_t kFramesShared = 2 * kRingMax + 512;
+constexpr uint32_t kFramesPerQueue = kFramesShared / 4;
 constexpr uint32_t kFramesMax = 8192;
-constexpr uint32_t kFramesMin = 2048;
+constexpr uint32_t kFramesMin = 1024;  // Of one worker.
 
 uint32_t QueuesOf(uint32_t all, const Share& share) {
   return (all + share.count - 1) / share.count;
-}
-
-uint32_t FramesFor(uint32_t all_queues, const Share& share) {
-  return std::clamp(QueuesOf(all_queues, share) * kFramesPerQueue, kFramesMin,
-                    std::max(kFramesMin, kFramesMax / share.count));
 }
 
 const char* Words(XdpMode mode) {
@@ -53,6 +51,11 @@ bool Final(const base::Error& error) {
 
 }  // namespace
 
+uint32_t XdpFramesFor(uint32_t queues, uint32_t workers) {
+  const uint32_t all = std::clamp(queues * workers * kFramesPerQueue, kFramesShared, kFramesMax);
+  return std::max(kFramesMin, all / workers);
+}
+
 base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) {
   auto device = xdp::QueryDevice(options.device);
   if (!device.ok()) return device.error();
@@ -72,12 +75,15 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
   std::shared_ptr<xdp::Umem> umem = options.umem;
   if (umem == nullptr) {
     auto made = xdp::Umem::Create(
-        options.frames != 0 ? options.frames : FramesFor(device->rx_queues, options.share));
+        options.frames != 0
+            ? options.frames
+            : XdpFramesFor(QueuesOf(device->rx_queues, options.share), options.share.count));
     if (!made.ok()) return made.error();
     umem = std::move(made).value();
   }
+  const uint32_t queues = std::max(options.umem_queues, QueuesOf(device->rx_queues, options.share));
   std::unique_ptr<XdpPort> port(
-      new XdpPort(std::move(device).value(), options.share, std::move(umem)));
+      new XdpPort(std::move(device).value(), options.share, std::move(umem), queues));
 
   std::string refused;
   base::Error last;
@@ -98,12 +104,12 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
   return last;
 }
 
-XdpPort::XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem)
+XdpPort::XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem,
+                 uint32_t umem_queues)
     : umem_(std::move(umem)), device_(std::move(device)), share_(share) {
   // At most half of the frames wait for packets; the other half is for sending and for packets on
   // their way.
-  const uint32_t each =
-      std::max(1U, umem_->pool().frames() / (2 * QueuesOf(device_.rx_queues, share_)));
+  const uint32_t each = std::max(1U, umem_->pool().frames() / (2 * umem_queues));
   ring_size_ = std::clamp(std::bit_floor(each), kRingMin, kRingMax);
   capabilities_.frame_bytes_max =
       std::min(device_.mtu + kEthernetBytes, xdp::kFrameBytes - pkt::kHeadroomBytes);

@@ -32,16 +32,19 @@ struct XdpOptions {
   int program_fd = -1;  // rs_xdp_redirect; stays the caller's.
   int xskmap_fd = -1;   // Its map `xsks`; stays the caller's.
   XdpMode mode = XdpMode::kAuto;
-  // Of 4 KiB, locked in memory. 0: what full rings of the port's queues need, at most 32 MiB for
-  // all workers. Ignored when umem is given.
+  // Of 4 KiB, locked in memory. 0: XdpFramesFor the port's queues. Ignored when umem is given.
   uint32_t frames = 0;
   // Of several workers, each has every count-th queue and a umem of its own; the first attaches the
   // program, and the others follow in the mode that it found.
   Share share;
   bool busy_poll = false;  // Preferred busy polling, for a worker that never sleeps.
-  std::shared_ptr<xdp::Umem>
-      umem;  // Shared with another port of the same worker; nullptr makes one.
+  // Shared with another port of the same worker; nullptr makes one.
+  std::shared_ptr<xdp::Umem> umem;
+  uint32_t umem_queues = 0;  // Of all ports that share it; 0: this port's alone.
 };
+
+// Of the umem of one of `workers` workers that has `queues` queues on all its ports.
+uint32_t XdpFramesFor(uint32_t queues, uint32_t workers);
 
 class XdpPort final : public Port {
  public:
@@ -73,7 +76,8 @@ class XdpPort final : public Port {
     uint32_t pushed = 0;  // Descriptors in the tx ring that the kernel does not see yet.
   };
 
-  XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem);
+  XdpPort(xdp::Device device, const Share& share, std::shared_ptr<xdp::Umem> umem,
+          uint32_t umem_queues);
   base::Status OpenMode(const XdpOptions& options, XdpMode mode);
   base::Status OpenQueues(const XdpOptions& options, XdpMode mode);
   base::Status WatchQueues();

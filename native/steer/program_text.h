@@ -10,7 +10,7 @@
 namespace steer {
 
 // By their names in the BPF source.
-enum class MapName : uint8_t { steer_state, xsks };
+enum class MapName : uint8_t { steer_state, xsks, overlay_xsks };
 
 // An instruction that gets the descriptor of a map.
 struct MapPlace {

@@ -57,11 +57,23 @@ std::string LastWords(const std::vector<char>& log) {
   return last;
 }
 
-base::Result<base::UniqueFd> LoadProgram(const ProgramText& text, int state_map, int xsks_map) {
+int MapOf(const Programs& made, MapName name) {
+  switch (name) {
+    case MapName::steer_state:
+      return made.state_map.get();
+    case MapName::xsks:
+      return made.xsks_map.get();
+    case MapName::overlay_xsks:
+      return made.overlay_xsks_map.get();
+  }
+  return -1;
+}
+
+base::Result<base::UniqueFd> LoadProgram(const ProgramText& text, const Programs& made) {
   std::vector<bpf_insn> code(text.code.begin(), text.code.end());
   for (const MapPlace& place : text.maps) {
     code[place.instruction].src_reg = BPF_PSEUDO_MAP_FD;
-    code[place.instruction].imm = place.map == MapName::xsks ? xsks_map : state_map;
+    code[place.instruction].imm = MapOf(made, place.map);
   }
   bpf_attr attributes{};
   attributes.prog_type = text.type;
@@ -98,6 +110,10 @@ base::Result<Programs> LoadPrograms() {
   auto xsks = CreateMap("xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t), RS_QUEUES_MAX, 0);
   if (!xsks.ok()) return xsks.error();
   programs.xsks_map = std::move(xsks).value();
+  auto overlay_xsks =
+      CreateMap("overlay_xsks", BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t), RS_WORKERS_MAX, 0);
+  if (!overlay_xsks.ok()) return overlay_xsks.error();
+  programs.overlay_xsks_map = std::move(overlay_xsks).value();
 
   const struct {
     const ProgramText& text;
@@ -107,11 +123,13 @@ base::Result<Programs> LoadPrograms() {
       {generated::rs_overlay_ingress, programs.overlay_ingress},
       {generated::rs_underlay_ingress, programs.underlay_ingress},
       {generated::rs_nic_ingress, programs.nic_ingress},
+      {generated::rs_nic_egress, programs.nic_egress},
       {generated::rs_packet_filter, programs.packet_filter},
       {generated::rs_xdp_redirect, programs.xdp_redirect},
+      {generated::rs_xdp_overlay, programs.xdp_overlay},
   };
   for (const auto& [text, fd] : all) {
-    auto loaded = LoadProgram(text, programs.state_map.get(), programs.xsks_map.get());
+    auto loaded = LoadProgram(text, programs);
     if (!loaded.ok()) return loaded.error();
     fd = std::move(loaded).value();
   }

@@ -9,10 +9,10 @@
 namespace steer {
 
 struct Programs {
-  base::UniqueFd overlay_egress, overlay_ingress, underlay_ingress, nic_ingress;
+  base::UniqueFd overlay_egress, overlay_ingress, underlay_ingress, nic_ingress, nic_egress;
   base::UniqueFd packet_filter;
-  base::UniqueFd xdp_redirect;
-  base::UniqueFd state_map, xsks_map;
+  base::UniqueFd xdp_redirect, xdp_overlay;
+  base::UniqueFd state_map, xsks_map, overlay_xsks_map;
 };
 
 base::Result<Programs> LoadPrograms();

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -34,6 +35,8 @@ const char* Name(Hook hook) {
       return "underlay TAP ingress";
     case Hook::kNic:
       return "external interface ingress";
+    case Hook::kNicEgress:
+      return "external interface egress";
   }
   return "";
 }
@@ -61,6 +64,10 @@ Steering::~Steering() {
   if (state_ != nullptr) munmap(state_, PageRounded(sizeof(rs_steer_state)));
 }
 
+uint64_t Steering::refused() const {
+  return std::atomic_ref<__u64>(state_->refused_packets).load(std::memory_order_relaxed);
+}
+
 void Steering::Follow(const fwd::Snapshot& table) {
   // A packet that meets half of this update goes the kernel's way or is dropped as not_ours; both
   // are counted.
@@ -83,12 +90,14 @@ int Steering::ProgramOf(Hook hook) const {
       return programs_.underlay_ingress.get();
     case Hook::kNic:
       return programs_.nic_ingress.get();
+    case Hook::kNicEgress:
+      return programs_.nic_egress.get();
   }
   return -1;
 }
 
 base::Status Steering::Attach(Hook hook, uint32_t ifindex, const Attachment& how) {
-  const bool egress = hook == Hook::kOverlayEgress;
+  const bool egress = hook == Hook::kOverlayEgress || hook == Hook::kNicEgress;
   if (how.use_tcx) {
     bpf_attr attr{};
     attr.link_create.prog_fd = static_cast<uint32_t>(ProgramOf(hook));

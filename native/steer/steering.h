@@ -18,7 +18,7 @@
 namespace steer {
 
 // Where a program sits; each is one BPF link.
-enum class Hook { kOverlayEgress, kOverlayTap, kUnderlayTap, kNic };
+enum class Hook { kOverlayEgress, kOverlayTap, kUnderlayTap, kNic, kNicEgress };
 
 struct Attachment {
   bool use_tcx = true;       // False forces the tc filter.
@@ -35,6 +35,8 @@ class Steering {
 
   // Devices and format; call before the first Attach.
   rs_steer_state& state() { return *state_; }
+  // Packets that rs_nic_egress has dropped. Any thread.
+  uint64_t refused() const;
   // Addresses follow the peer table; called at every apply.
   void Follow(const fwd::Snapshot& table);
 
@@ -50,8 +52,12 @@ class Steering {
 
   // For SO_ATTACH_BPF: lets through what rs_nic_ingress takes out.
   int packet_filter() const { return programs_.packet_filter.get(); }
+  int nic_egress_program() const { return programs_.nic_egress.get(); }
   int xdp_program() const { return programs_.xdp_redirect.get(); }
   int xsks_map() const { return programs_.xsks_map.get(); }
+  // The same for our own end of a private pair, whose frames are all ours.
+  int overlay_xdp_program() const { return programs_.xdp_overlay.get(); }
+  int overlay_xsks_map() const { return programs_.overlay_xsks_map.get(); }
 
  private:
   Steering() = default;

@@ -5,7 +5,7 @@ import type { FlagSpec } from "./go-flags.js";
 export const STORE_KINDS = ["etcd", "kube", "file"] as const;
 export const DATAPLANE_MODES = ["auto", "kernel", "userspace"] as const;
 export const UNDERLAY_PORTS = ["auto", "tap", "xdp", "packet", "udp"] as const;
-export const OVERLAY_PORTS = ["auto", "tap", "xdp", "tun"] as const;
+export const OVERLAY_PORTS = ["auto", "tap", "xdp", "packet", "tun"] as const;
 
 const text = (name: string, initial: string, usage: string): FlagSpec => ({ name, kind: "string", initial, usage });
 const bool = (name: string, initial: boolean, usage: string): FlagSpec => ({ name, kind: "bool", initial, usage });

@@ -1,10 +1,14 @@
 // Finds everything on this host that carries our mark, and removes it: for `ripstop cleanup`. Our marks are the protocol number
-// on routes and neighbors, and the MAC that we wrote down for a tunnel device; a device with another MAC is somebody else's.
+// on routes and neighbors, the MAC that we wrote down for a tunnel device (a device with another MAC is somebody else's), and the
+// name of the pair that a data plane's overlay port stands on (native/plane/private_pair.h).
 // Needs no agent and no knowledge of peers.
 import type { Mac } from "../addr/address.js";
 import { RIPSTOP_ROUTE_PROTOCOL } from "./host.js";
 import type { Netlink } from "./netlink.js";
 import type { NetlinkRequest } from "./netlink-objects.js";
+
+/** One end; the other goes with it. */
+const PRIVATE_PAIR = /^rsp\.\d{1,8}b?$/;
 
 export interface OwnObject {
   /** For people: "device flannel.1", "route 10.244.2.0/24". */
@@ -18,7 +22,10 @@ export async function findOwnObjects(
   devices: ReadonlyMap<string, Mac>,
 ): Promise<readonly OwnObject[]> {
   const links = await netlink.dump("link");
-  const own = links.filter(({ name, kind, mac }) => kind !== "" && mac !== null && devices.get(name) === mac);
+  const own = links.filter(
+    ({ name, kind, mac }) =>
+      (kind !== "" && mac !== null && devices.get(name) === mac) || (kind === "veth" && PRIVATE_PAIR.test(name)),
+  );
   // Routes, neighbors and FDB entries of a device go with it.
   const gone = new Set(own.map(({ index }) => index));
   const found: OwnObject[] = own.map(({ name, index }) => ({

@@ -26,6 +26,8 @@ export const labOptionsSchema = z
     backendOptions: z.record(z.string(), z.json()).default({}),
     /** Dual stack: every node has an IPv6 address too, and every lease an IPv6 subnet. */
     ipv6: z.boolean().default(false),
+    /** Queues of each node's cable, at both ends and both ways. */
+    cableQueues: z.number().int().min(1).max(8).default(1),
     dataplane: z.enum(DATAPLANES),
     underlayPort: z.enum(UNDERLAY_PORTS),
     /** Data-plane features forced off on every node, e.g. "tunnel-gso". */
@@ -45,6 +47,7 @@ export const DEFAULT_OPTIONS: LabOptions = {
   backend: "vxlan",
   backendOptions: {},
   ipv6: false,
+  cableQueues: 1,
   dataplane: "auto",
   underlayPort: "auto",
   disable: [],

@@ -42,13 +42,14 @@ export async function buildSwitch(runner: Runner, plan: LabPlan): Promise<void> 
   }
 }
 
-/** One cable: eth0 in the node, a bridge port in the switch. Both ends have one queue, so that one XDP socket sees all. */
+/** One cable: eth0 in the node, a bridge port in the switch. Both ends have equally many queues. */
 export async function connectNode(runner: Runner, plan: LabPlan, node: LabNode): Promise<void> {
   const ports = await linkNames(runner, plan.switchNamespace);
   const devices = await linkNames(runner, node.namespace);
   const cabled = ports.has(node.switchPort) && devices.has("eth0");
   const stale = !cabled && ports.has(node.switchPort) ? [`link delete ${node.switchPort}`] : [];
-  const queues = "numtxqueues 1 numrxqueues 1";
+  const { cableQueues } = plan.options;
+  const queues = `numtxqueues ${cableQueues} numrxqueues ${cableQueues}`;
   await runner.ip(plan.switchNamespace, [
     ...stale,
     ...(cabled

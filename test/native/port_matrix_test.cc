@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "engine/worker.h"
 #include "port/memory_port.h"
+#include "port/net_device.h"
 #include "port/packet_port.h"
 #include "port/pcap_port.h"
 #include "port/tap_port.h"
@@ -71,7 +72,9 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     options.tunnel_gso = true;
     return Opened(port::TapPort::Open(options));
   }
-  std::unique_ptr<port::Port> OpenXdp() {
+  // Both sides use the programs of one object, as a data plane does.
+  void LoadSteering() {
+    if (steering_ != nullptr) return;
     auto loaded = steer::Steering::Load();
     EXPECT_TRUE(loaded.ok());
     steering_ = std::move(loaded).value();
@@ -83,13 +86,33 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     state.local_ip4_be = port_bench::At("192.0.2.2", 0).sin_addr.s_addr;
     state.workers = 1;
     state.stale_ns = ~uint64_t{0} >> 1;
+  }
+  std::unique_ptr<port::Port> OpenXdp() {
+    LoadSteering();
     // What XDP takes off the cable has to be finished there.
     EXPECT_TRUE(bench_->FinishFramesThere());
     port::XdpOptions options;
     options.device = "ua";
     options.program_fd = steering_->xdp_program();
     options.xskmap_fd = steering_->xsks_map();
+    options.umem_queues = 2;
+    options.umem = SharedUmem();
     unfilled_ = true;
+    return Opened(port::XdpPort::Open(options));
+  }
+  // With AF_XDP on both sides a frame goes through without a copy.
+  std::shared_ptr<xdp::Umem> SharedUmem() {
+    if (umem_ == nullptr) umem_ = std::move(xdp::Umem::Create(port::XdpFramesFor(2, 1))).value();
+    return umem_;
+  }
+  std::unique_ptr<port::Port> OpenOverlayXdp(const char* device) {
+    LoadSteering();
+    port::XdpOptions options;
+    options.device = device;
+    options.program_fd = steering_->overlay_xdp_program();
+    options.xskmap_fd = steering_->overlay_xsks_map();
+    options.umem_queues = 2;
+    options.umem = SharedUmem();
     return Opened(port::XdpPort::Open(options));
   }
   // One end for the worker; behind the other a pump to a packet socket.
@@ -180,10 +203,12 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
       ASSERT_NO_FATAL_FAILURE(RecordDatagrams(kReplayed));
       overlay_ = OpenPcap(true);
     } else {
-      ASSERT_TRUE(bench_->Here("link add oa type veth peer name ob") &&
-                  bench_->Here("link set ob up"));
+      ASSERT_TRUE(bench_->Here("link add oa numrxqueues 1 numtxqueues 1 type veth peer name ob "
+                               "numrxqueues 1 numtxqueues 1") &&
+                  bench_->Here("link set ob mtu 1450 up"));
       ASSERT_TRUE(bench_->AddPod("oa"));
-      overlay_ = OpenPacket("ob", false);
+      if (kind == "xdp") ASSERT_TRUE(port::NetDevice("oa").FillChecksums().ok());
+      overlay_ = kind == "xdp" ? OpenOverlayXdp("ob") : OpenPacket("ob", false);
       if (kind == "memory") overlay_ = OpenMemory(std::move(overlay_), true);
     }
     ASSERT_NE(overlay_, nullptr);
@@ -205,6 +230,7 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
 
   std::optional<Bench> bench_;
   std::unique_ptr<steer::Steering> steering_;
+  std::shared_ptr<xdp::Umem> umem_;
   fwd::Publisher publisher_{1};
   std::vector<std::unique_ptr<port::Port>> pumped_;
   std::vector<std::unique_ptr<port_bench::Pump>> pumps_;
@@ -287,6 +313,7 @@ TEST_P(RecordMatrix, WhatThePodSendsStandsEncapsulatedInTheFile) {
 INSTANTIATE_TEST_SUITE_P(Ports, RecordMatrix,
                          ::testing::Values(Combination{"tap", "pcap"},
                                            Combination{"packet", "pcap"},
+                                           Combination{"xdp", "pcap"},
                                            Combination{"memory", "pcap"}),
                          [](const auto& info) {
                            return std::string(info.param.overlay) + "_over_pcap";
@@ -294,7 +321,7 @@ INSTANTIATE_TEST_SUITE_P(Ports, RecordMatrix,
 
 std::vector<Combination> All() {
   std::vector<Combination> all;
-  for (const char* overlay : {"tap", "packet", "memory"}) {
+  for (const char* overlay : {"tap", "xdp", "packet", "memory"}) {
     for (const char* underlay : {"tap", "xdp", "packet", "udp", "memory"})
       all.push_back({overlay, underlay});
   }

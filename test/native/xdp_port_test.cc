@@ -198,6 +198,55 @@ TEST_P(XdpPortTest, CoversAllQueuesOfTheDeviceWithOneUmem) {
   ExpectConserved();
 }
 
+TEST_P(XdpPortTest, OfTwoWorkersEachHasItsQueuesAndBothReceive) {
+  constexpr uint32_t kFlows = 64;
+  sandbox_ = std::make_unique<test::NetSandbox>(2);
+  ASSERT_TRUE(sandbox_->ready());
+  std::vector<std::unique_ptr<XdpPort>> workers;
+  for (uint32_t worker = 0; worker < 2; ++worker) {
+    XdpOptions options = Options();
+    options.share = {worker, 2};
+    auto opened = XdpPort::Open(options);
+    ASSERT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
+    workers.push_back(std::move(opened).value());
+    EXPECT_NE(workers[worker]->description().find("1 queue(s)"), std::string::npos);
+  }
+  wire_ = std::make_unique<test::Wire>("rst-b");
+  ASSERT_TRUE(wire_->bound());
+  uint32_t of_worker[2] = {};
+  uint64_t seen = 0;
+  for (uint32_t i = 0; i < kFlows; ++i) {
+    test::Frame frame = test::VxlanFrame(i);
+    base::StoreBe16(frame.data() + 34, static_cast<uint16_t>(40000 + i));  // The flow's own port.
+    ASSERT_TRUE(wire_->Send(frame));
+    pollfd waiting[] = {{workers[0]->wait_fd(), POLLIN, 0}, {workers[1]->wait_fd(), POLLIN, 0}};
+    ASSERT_GT(poll(waiting, 2, 30'000), 0) << "flow " << i << " did not arrive";
+    for (uint32_t worker = 0; worker < 2; ++worker) {
+      pkt::Batch batch;
+      of_worker[worker] += workers[worker]->Receive(batch, counters_);
+      for (const pkt::Packet* packet : batch)
+        seen |= uint64_t{1} << test::NumberOf(packet->data);
+      pkt::GiveAll(batch);
+      workers[worker]->Flush();
+    }
+  }
+  EXPECT_EQ(of_worker[0] + of_worker[1], kFlows);
+  EXPECT_EQ(seen, ~uint64_t{0});
+  EXPECT_GT(of_worker[0], 0U);
+  // A veth says in native mode alone which queue it has received on.
+  if (GetParam() != XdpMode::kGeneric) EXPECT_GT(of_worker[1], 0U);
+}
+
+// The default umem of one data plane, whatever the number of queues and workers it is shared by.
+TEST(XdpFrames, AreEighteenMebibytesForUpToFourQueuesAndThirtyTwoAtMost) {
+  for (const uint32_t queues : {1U, 2U, 4U}) EXPECT_EQ(port::XdpFramesFor(queues, 1), 4608U);
+  EXPECT_EQ(port::XdpFramesFor(1, 2), 2304U);
+  EXPECT_EQ(port::XdpFramesFor(2, 2), 2304U);
+  EXPECT_EQ(port::XdpFramesFor(6, 1), 6912U);
+  EXPECT_EQ(port::XdpFramesFor(64, 1), 8192U);
+  EXPECT_EQ(port::XdpFramesFor(1, 16), 1024U) << "what a worker needs at the least";
+}
+
 TEST_P(XdpPortTest, TwoPortsOfOneUmemPassAFrameOnWithoutCopyingIt) {
   Open();
   ASSERT_TRUE(test::NetSandbox::Run("ip link add rst-c type veth peer name rst-d") &&

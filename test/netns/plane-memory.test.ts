@@ -1,28 +1,45 @@
 // What a data-plane process holds in memory at rest, with 10,000 peers and the default umem.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { parseIpv4 } from "../../src/addr/ipv4.js";
 import { parseMac } from "../../src/addr/mac.js";
 import { parsePrefix4 } from "../../src/addr/prefix.js";
 import { encodePeerTable } from "../../src/dataplane/codec.js";
 import type { NextHop, Peer } from "../../src/dataplane/peer-table.js";
 import type { LabNode } from "../../src/lab/plan.js";
-import { HandDrivenPlane } from "../support/hand-driven-plane.js";
+import { HandDrivenPlane, type PortChoice } from "../support/hand-driven-plane.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 
 const PEERS = 10_000;
 const RSS_MAX_MIB = 96;
 
-test(`a data plane with ${PEERS} peers and its umem rests in ${RSS_MAX_MIB} MiB`, { skip: rootNeeded }, async (t) => {
-  await withLab({ kernelPeers: [1, 2] }, async (plan) => {
+const CASES = [
+  { name: "one AF_XDP queue", cableQueues: 1, choice: { underlayPort: "xdp", disable: [] } },
+  { name: "two AF_XDP queues", cableQueues: 2, choice: { underlayPort: "xdp", disable: [] } },
+  {
+    name: "two AF_XDP queues below and one above",
+    cableQueues: 2,
+    choice: { overlayPort: "xdp", underlayPort: "xdp", disable: [] },
+  },
+] as const satisfies ReadonlyArray<{ name: string; cableQueues: number; choice: PortChoice }>;
+
+for (const { name, cableQueues, choice } of CASES) {
+  test(`a data plane with ${PEERS} peers and the umem of ${name} rests in ${RSS_MAX_MIB} MiB`, {
+    skip: rootNeeded,
+  }, (t) => restsWithin(t, cableQueues, choice));
+}
+
+async function restsWithin(t: TestContext, cableQueues: number, choice: PortChoice): Promise<void> {
+  await withLab({ kernelPeers: [1, 2], cableQueues }, async (plan) => {
     const [node] = plan.nodes as readonly [LabNode, ...LabNode[]];
-    const plane = await HandDrivenPlane.start(plan, node, { underlayPort: "xdp", disable: [] });
+    const plane = await HandDrivenPlane.start(plan, node, choice);
     try {
       await plane.client.apply(bigTable());
       const { peers, ports } = await plane.client.inspect();
       assert.equal(peers, PEERS);
-      assert.equal(ports.find(({ side }) => side === "underlay")?.kind, "xdp");
+      const underlay = ports.find(({ side }) => side === "underlay");
+      assert.match(underlay?.description ?? "", new RegExp(`AF_XDP .* ${cableQueues} queue`));
       const mebibytes = residentMebibytes(plane.pid);
       t.diagnostic(`${mebibytes.toFixed(1)} MiB resident`);
       assert.ok(mebibytes > 16, "the umem is locked, so it is resident");
@@ -31,7 +48,7 @@ test(`a data plane with ${PEERS} peers and its umem rests in ${RSS_MAX_MIB} MiB`
       await plane.stop();
     }
   });
-});
+}
 
 function residentMebibytes(pid: number): number {
   const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];

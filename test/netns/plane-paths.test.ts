@@ -26,12 +26,17 @@ const PINGS = 20;
 const MEBIBYTES = 16;
 const FLOOD_MS = 500;
 const ATTEMPTS = 3;
+/** What an overlay port that is no TAP stands on. */
+const PAIR = ["rsp.1", "rsq.1"];
+const XDP_DEVICES: ReadonlySet<string> = new Set(["eth0", "rsq.1"]);
 
 const choices: ReadonlyArray<readonly [name: string, choice: PortChoice]> = [
   ["a TAP with tunnel GSO", { underlayPort: "tap", disable: [] }],
   ["a TAP without tunnel GSO", { underlayPort: "tap", disable: ["tunnel-gso"] }],
   ["a TAP as before Linux 6.2", { underlayPort: "tap", disable: ["tunnel-gso", "udp-super-packets"] }],
   ["an AF_XDP port", { underlayPort: "xdp", disable: [] }],
+  ["AF_XDP ports on both sides", { overlayPort: "xdp", underlayPort: "xdp", disable: [] }],
+  ["an AF_PACKET port on the overlay", { overlayPort: "packet", underlayPort: "tap", disable: [] }],
   ["an AF_PACKET port", { underlayPort: "packet", disable: [] }],
   ["tc filters instead of tcx links", { underlayPort: "tap", disable: ["tcx"] }],
   ["two workers on TAPs", { underlayPort: "tap", disable: [], workers: 2 }],
@@ -140,17 +145,19 @@ async function everyLossIsCounted(plan: LabPlan, planes: readonly HandDrivenPlan
 async function kernelDrops(plan: LabPlan, planes: readonly HandDrivenPlane[]): Promise<number> {
   let drops = 0;
   let xdp = false;
+  let pair = false;
   for (const plane of planes) {
     for (const port of (await plane.client.inspect()).ports) {
       drops += Number(port.rxKernelDrops);
       xdp ||= port.kind === "xdp";
+      pair ||= port.side === "overlay" && port.kind !== "tap";
     }
   }
   for (const node of plan.nodes) {
-    for (const device of ["eth0", KERNEL_PEER_DEVICE, "cni0", "pod0"]) {
+    for (const device of ["eth0", KERNEL_PEER_DEVICE, "cni0", "pod0", ...(pair ? PAIR : [])]) {
       const { rxDropped, txDropped } = await deviceCounters(runner, node.namespace, device);
       // What finds an XDP ring full is counted by the ring and by the device.
-      drops += txDropped + (xdp && device === "eth0" ? 0 : rxDropped);
+      drops += txDropped + (xdp && XDP_DEVICES.has(device) ? 0 : rxDropped);
     }
     for (const [namespace, device] of [
       [node.pod, "eth0"],

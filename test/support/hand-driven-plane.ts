@@ -21,7 +21,8 @@ import { waitFor } from "../../src/lab/wait.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 
-export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable"> & Partial<Pick<OpenOptions, "workers">>;
+export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable"> &
+  Partial<Pick<OpenOptions, "overlayPort" | "workers" | "cpus">>;
 
 export class HandDrivenPlane {
   readonly #child: ChildProcess;

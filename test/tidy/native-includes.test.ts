@@ -20,7 +20,7 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   capture: ["base", "pkt"],
   confine: ["base"],
   engine: ["base", "net", "fwd", "pkt", "path", "port", "capture"],
-  plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture"],
+  plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture", "netlink"],
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
   library: ["base", "net", "fwd", "pkt", "path", "port", "engine", "capture"],
