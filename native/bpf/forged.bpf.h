@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Whether a packet on its way out claims to be one that this node encapsulated: from our address,
  * UDP to our port, VXLAN with our VNI. Looser than match.bpf.h, because the peer's kernel is: IP
- * options, extension headers and first fragments count, and a header that is not all there counts as
- * ours. Pure. Assumes an Ethernet device. */
+ * options, extension headers and first fragments count, and a header that is not all there counts
+ * as ours. Pure. Assumes an Ethernet device. */
 #ifndef RIPSTOP_BPF_FORGED_BPF_H
 #define RIPSTOP_BPF_FORGED_BPF_H
 

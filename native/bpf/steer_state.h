@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* What the workers tell the BPF programs: the one entry of the map `steer_state`. Shared, byte for
  * byte, by steer.bpf.c, redirect.bpf.h and C++. Owner: the data-plane process, which maps the
- * entry; the programs read it, and write their counter. Plain C: no pointers, no implicit padding, network order where
- * a name ends in _be. */
+ * entry; the programs read it, and write their counter. Plain C: no pointers, no implicit padding,
+ * network order where a name ends in _be. */
 #ifndef RIPSTOP_BPF_STEER_STATE_H
 #define RIPSTOP_BPF_STEER_STATE_H
 

@@ -25,14 +25,13 @@ base::Result<base::UniqueFd> Hold(const std::string& device) {
   address.sun_family = AF_UNIX;
   const std::string name = "ripstop/" + device;
   std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto bytes =
-      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
   if (fd.valid() && bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), bytes) == 0)
     return fd;
   const bool held = errno == EADDRINUSE;
-  return base::SystemError(held ? "NAME_HELD" : "DEVICE_SOCKET_FAILED", "bind(@" + name + ")",
-                           held ? "another data plane has this pair of devices"
-                                : "needed to make " + device);
+  return base::SystemError(
+      held ? "NAME_HELD" : "DEVICE_SOCKET_FAILED", "bind(@" + name + ")",
+      held ? "another data plane has this pair of devices" : "needed to make " + device);
 }
 
 }  // namespace

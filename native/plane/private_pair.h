@@ -1,7 +1,7 @@
-// A veth pair between the steering and an overlay port that needs a device: AF_XDP or AF_PACKET. The
-// steering redirects frames into one end, the port reads them at the other; neither end has an
-// address. The name is held by an abstract socket, which the kernel frees with the process; the pair
-// itself may stay behind and is removed by whoever opens next under that name, or by `ripstop
+// A veth pair between the steering and an overlay port that needs a device: AF_XDP or AF_PACKET.
+// The steering redirects frames into one end, the port reads them at the other; neither end has an
+// address. The name is held by an abstract socket, which the kernel frees with the process; the
+// pair itself may stay behind and is removed by whoever opens next under that name, or by `ripstop
 // cleanup`. Control thread.
 //
 //   flannel.<VNI> -- steer --> rsp.<VNI> ==== rsq.<VNI> -- port -- worker

@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "bpf/steer_state.h"
 #include "net/ethernet.h"
 #include "port/xdp_port.h"
 #include "xdp/device.h"
@@ -55,10 +54,11 @@ base::Result<uint32_t> QueuesOfBoth(const engine::Options& options) {
 base::Status OpenOverlayXdp(const engine::Options& options, const Devices& devices,
                             const steer::Steering& steering, Ports* ports) {
   // Longer frames than a umem frame holds cannot be left to the kernel here: they would be lost.
-  if (devices.overlay_mtu + net::kEthernetBytes > RS_XDP_FRAME_MAX) {
+  if (devices.overlay_mtu + net::kEthernetBytes > port::kXdpFrameMax) {
     return base::Error{"PORT_UNAVAILABLE", 0, "open",
                        "overlay port 'xdp' carries frames of up to " +
-                           std::to_string(RS_XDP_FRAME_MAX) + " bytes, and the overlay's MTU is " +
+                           std::to_string(port::kXdpFrameMax) +
+                           " bytes, and the overlay's MTU is " +
                            std::to_string(devices.overlay_mtu) + "; use tap or packet"};
   }
   port::XdpOptions xdp = Common(options);

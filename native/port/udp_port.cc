@@ -147,9 +147,8 @@ bool UdpPort::Slice(uint32_t index, pkt::Batch& out, pkt::LaneCounters& counters
     counters.rx_packets.Add(1);
     counters.rx_frames.Add(1);
     counters.rx_bytes.Add(outer + bytes);
-    counters.Drop(message.elsewhere ? pkt::DropReason::kWrongInterface
-                                    : pkt::DropReason::kRxTruncated,
-                  1);
+    counters.Drop(
+        message.elsewhere ? pkt::DropReason::kWrongInterface : pkt::DropReason::kRxTruncated, 1);
   } else {
     pkt::Packet* packet = pool_->Take();
     if (packet == nullptr) return false;

@@ -19,11 +19,11 @@ namespace port {
 
 namespace {
 
-constexpr int kUdpSegment = 103;  // UDP_SEGMENT, 4.18.
-constexpr int kUdpGro = 104;      // UDP_GRO, 5.0.
-constexpr int kIpUnicastIf = 50;  // IP_UNICAST_IF, 3.3.
+constexpr int kUdpSegment = 103;    // UDP_SEGMENT, 4.18.
+constexpr int kUdpGro = 104;        // UDP_GRO, 5.0.
+constexpr int kIpUnicastIf = 50;    // IP_UNICAST_IF, 3.3.
 constexpr int kIpv6UnicastIf = 76;  // IPV6_UNICAST_IF, 3.3.
-constexpr int kSoMemInfo = 55;    // SO_MEMINFO, 4.12.
+constexpr int kSoMemInfo = 55;      // SO_MEMINFO, 4.12.
 constexpr int kMemInfoWords = 9;
 constexpr int kMemInfoDrops = 8;
 constexpr int kProbe = 3;  // IP_PMTUDISC_PROBE: DF set, and the path's MTU is our business.
@@ -95,9 +95,9 @@ base::Result<UdpSocket> UdpSocket::Open(const UdpSocketOptions& options) {
                      : Set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) &&
                            Set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, kProbe) &&
                            Set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
-  const bool told = v4 ? Set(fd, IPPROTO_IP, IP_RECVTOS, 1) && Set(fd, IPPROTO_IP, IP_PKTINFO, 1)
-                       : Set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) &&
-                             Set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+  const bool told =
+      v4 ? Set(fd, IPPROTO_IP, IP_RECVTOS, 1) && Set(fd, IPPROTO_IP, IP_PKTINFO, 1)
+         : Set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) && Set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
   if (!df || !told)
     return SocketError(options, "setsockopt", "the kernel refused a basic IP option");
   (void)Set(fd, SOL_SOCKET, SO_RCVBUFFORCE, kBufferBytes);

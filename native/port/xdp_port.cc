@@ -25,6 +25,8 @@ constexpr uint32_t kFramesPerQueue = kFramesShared / 4;
 constexpr uint32_t kFramesMax = 8192;
 constexpr uint32_t kFramesMin = 1024;  // Of one worker.
 
+static_assert(kXdpFrameMax == RS_XDP_FRAME_MAX);
+
 uint32_t QueuesOf(uint32_t all, const Share& share) {
   return (all + share.count - 1) / share.count;
 }

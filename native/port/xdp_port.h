@@ -20,6 +20,9 @@
 
 namespace port {
 
+// Longer frames pass to the kernel: a umem frame less the kernel's headroom and ours.
+inline constexpr uint32_t kXdpFrameMax = xdp::kFrameBytes - 256 - pkt::kHeadroomBytes;
+
 enum class XdpMode : uint8_t {
   kAuto,        // The first of the following that works.
   kZeroCopy,    // Native, the NIC writes into the umem.

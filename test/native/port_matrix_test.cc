@@ -310,14 +310,11 @@ TEST_P(RecordMatrix, WhatThePodSendsStandsEncapsulatedInTheFile) {
   }
   EXPECT_EQ(next, kReplayed);
 }
-INSTANTIATE_TEST_SUITE_P(Ports, RecordMatrix,
-                         ::testing::Values(Combination{"tap", "pcap"},
-                                           Combination{"packet", "pcap"},
-                                           Combination{"xdp", "pcap"},
-                                           Combination{"memory", "pcap"}),
-                         [](const auto& info) {
-                           return std::string(info.param.overlay) + "_over_pcap";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Ports, RecordMatrix,
+    ::testing::Values(Combination{"tap", "pcap"}, Combination{"packet", "pcap"},
+                      Combination{"xdp", "pcap"}, Combination{"memory", "pcap"}),
+    [](const auto& info) { return std::string(info.param.overlay) + "_over_pcap"; });
 
 std::vector<Combination> All() {
   std::vector<Combination> all;

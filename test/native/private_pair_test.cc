@@ -37,12 +37,11 @@ TEST_F(PrivatePairTest, IsUpHasItsQueuesFinishesFramesAndGoesWithItsOwner) {
   ASSERT_TRUE(pair.ok()) << pair.error().op << ": " << pair.error().detail;
   EXPECT_EQ((*pair)->steered_ifindex(), if_nametoindex("rsp.1"));
   EXPECT_EQ((*pair)->port_device(), "rsq.1");
-  for (const char* check :
-       {"ip link show dev rsp.1 | grep -q 'mtu 1450.*state UP'",
-        "ip link show dev rsq.1 | grep -q 'mtu 1450.*state UP'",
-        "ip -d link show dev rsq.1 | grep -q 'numtxqueues 2 numrxqueues 2'",
-        "ethtool -k rsp.1 | grep -q '^tx-checksumming: off'",
-        "ip -d link show dev rsp.1 | grep -q 'gso_max_segs 1 '"})
+  for (const char* check : {"ip link show dev rsp.1 | grep -q 'mtu 1450.*state UP'",
+                            "ip link show dev rsq.1 | grep -q 'mtu 1450.*state UP'",
+                            "ip -d link show dev rsq.1 | grep -q 'numtxqueues 2 numrxqueues 2'",
+                            "ethtool -k rsp.1 | grep -q '^tx-checksumming: off'",
+                            "ip -d link show dev rsp.1 | grep -q 'gso_max_segs 1 '"})
     EXPECT_TRUE(test::NetSandbox::Run(check)) << check;
   pair.value().reset();
   EXPECT_FALSE(Exists("rsp.1") || Exists("rsq.1"));

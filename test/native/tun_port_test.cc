@@ -90,8 +90,8 @@ TEST_F(TunPortTest, OfTwoWorkersEachFlowHasOneAndBothHaveFlows) {
     base::UniqueFd udp(socket(AF_INET, SOCK_DGRAM, 0));
     const sockaddr_in to = Address(0x0a080002, static_cast<uint16_t>(7000 + flow));
     for (uint32_t i = 0; i < kEach; ++i) {
-      ASSERT_EQ(sendto(udp.get(), "packet", 6, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to),
-                6);
+      ASSERT_EQ(
+          sendto(udp.get(), "packet", 6, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to), 6);
     }
   }
   std::map<uint16_t, uint32_t> of_flow[2];

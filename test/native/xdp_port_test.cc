@@ -224,8 +224,7 @@ TEST_P(XdpPortTest, OfTwoWorkersEachHasItsQueuesAndBothReceive) {
     for (uint32_t worker = 0; worker < 2; ++worker) {
       pkt::Batch batch;
       of_worker[worker] += workers[worker]->Receive(batch, counters_);
-      for (const pkt::Packet* packet : batch)
-        seen |= uint64_t{1} << test::NumberOf(packet->data);
+      for (const pkt::Packet* packet : batch) seen |= uint64_t{1} << test::NumberOf(packet->data);
       pkt::GiveAll(batch);
       workers[worker]->Flush();
     }

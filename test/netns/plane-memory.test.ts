@@ -25,9 +25,13 @@ const CASES = [
 ] as const satisfies ReadonlyArray<{ name: string; cableQueues: number; choice: PortChoice }>;
 
 for (const { name, cableQueues, choice } of CASES) {
-  test(`a data plane with ${PEERS} peers and the umem of ${name} rests in ${RSS_MAX_MIB} MiB`, {
-    skip: rootNeeded,
-  }, (t) => restsWithin(t, cableQueues, choice));
+  test(
+    `a data plane with ${PEERS} peers and the umem of ${name} rests in ${RSS_MAX_MIB} MiB`,
+    {
+      skip: rootNeeded,
+    },
+    (t) => restsWithin(t, cableQueues, choice),
+  );
 }
 
 async function restsWithin(t: TestContext, cableQueues: number, choice: PortChoice): Promise<void> {

@@ -95,7 +95,11 @@ async function everyWorkerCarries(
       own.reduce((sum, packets) => sum + packets, 0n),
       sums[lane].rxPackets,
     );
-    if (lanes.includes(lane)) assert.ok(own.every((packets) => packets > 0n), `${lane}: ${own.join(" and ")} packets`);
+    if (lanes.includes(lane))
+      assert.ok(
+        own.every((packets) => packets > 0n),
+        `${lane}: ${own.join(" and ")} packets`,
+      );
   }
 }
 

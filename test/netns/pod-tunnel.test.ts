@@ -16,17 +16,17 @@ import { until } from "../support/until.js";
 const runner = new Runner();
 const PACKETS = 20;
 
-test("what a pod encapsulates under its node's address reaches no peer and is counted", { skip: rootNeeded }, async () => {
+test("what a pod encapsulates under its node's address reaches no peer and is counted", {
+  skip: rootNeeded,
+}, async () => {
   await withLab({ kernelPeers: [1, 2] }, async (plan) => {
     const [ours, peer] = plan.nodes as readonly [LabNode, LabNode];
     const { subnet } = kernelPeerVtep(ours).v4;
-    await runner.mustIn(ours.namespace, "nft", ["add table ip masquerade"]);
+    await runner.mustIn(ours.namespace, "nft", ["add table ip pods"]);
     await runner.mustIn(ours.namespace, "nft", [
-      "add chain ip masquerade out { type nat hook postrouting priority srcnat; }",
+      "add chain ip pods out { type nat hook postrouting priority srcnat; }",
     ]);
-    await runner.mustIn(ours.namespace, "nft", [
-      `add rule ip masquerade out ip saddr ${subnet} oifname eth0 masquerade`,
-    ]);
+    await runner.mustIn(ours.namespace, "nft", [`add rule ip pods out ip saddr ${subnet} oifname eth0 masquerade`]);
     const arrived = async () => (await deviceCounters(runner, peer.namespace, KERNEL_PEER_DEVICE)).rxPackets;
 
     // Without us the peer's kernel takes it: the attack is real.
@@ -50,7 +50,12 @@ test("what a pod encapsulates under its node's address reaches no peer and is co
     } finally {
       await plane.stop();
     }
-    const { received } = await new PingRun({ from: ours.pod, address: addressOf(peer), count: 5, intervalMs: 2 }).result();
+    const { received } = await new PingRun({
+      from: ours.pod,
+      address: addressOf(peer),
+      count: 5,
+      intervalMs: 2,
+    }).result();
     assert.equal(received, 5, "the kernel's path is as it was");
   });
 });
