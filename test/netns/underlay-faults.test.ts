@@ -77,7 +77,6 @@ test("pods reach each other within a second of every repair of the underlay, and
       const sorted = times.toSorted((a, b) => a - b);
       const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
       context.diagnostic(`${what}: answers after ${median.toFixed(0)} ms, at most ${sorted.at(-1)?.toFixed(0)} ms`);
-      assert.ok((sorted.at(-1) ?? 0) <= BACK_MS, `${what}: ${sorted.at(-1)} ms`);
     }
     context.diagnostic(`before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`);
     assert.ok(before !== null);
@@ -86,6 +85,7 @@ test("pods reach each other within a second of every repair of the underlay, and
       after.agentMiB - before.agentMiB <= AGENT_GROWTH_MIB,
       `the agent grew by ${after.agentMiB - before.agentMiB} MiB`,
     );
+    for (const [what, times] of took) assert.ok(Math.max(...times) <= BACK_MS, `${what}: ${Math.max(...times)} ms`);
   });
 });
 
