@@ -35,7 +35,7 @@ export function benchMode(choice: BenchChoice): BenchMode {
     workloads,
     pace: choice.quick
       ? { tcpSeconds: 1, probeMs: 250, steadyMs: 1000, requestMs: 500 }
-      : { tcpSeconds: 2, probeMs: 300, steadyMs: 1500, requestMs: 1000 },
+      : { tcpSeconds: 2, probeMs: 250, steadyMs: 1500, requestMs: 800 },
   };
 }
 
