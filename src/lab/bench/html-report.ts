@@ -46,7 +46,7 @@ function figureSection(result: BenchResult, figure: Figure): string {
     return spread === null ? [] : [{ label: name, parts: [spread.median], low: spread.low, high: spread.high }];
   });
   const caption = figure.columns.length > 1 ? `<p>${escapeMarkup(first?.heading ?? "")}:</p>` : "";
-  return `<h2>${escapeMarkup(figure.title)}</h2>${caption}${barPlot(bars, figure.unit, figure.digits)}${table(rows)}`;
+  return `<h2>${escapeMarkup(figure.title)}</h2>${caption}${barPlot(figure.title, bars, figure.unit, figure.digits)}${table(rows)}`;
 }
 
 /** Where the time of a packet goes. */
@@ -57,7 +57,8 @@ function cpuSection(result: BenchResult): string {
     return parts.every((part) => part !== undefined) ? [{ label: name, parts }] : [];
   });
   if (bars.length === 0) return "";
-  return `<h2>Where the CPU time of a packet goes</h2>${legend(names)}${barPlot(bars, "us", 2)}`;
+  const heading = "Where the CPU time of a packet goes";
+  return `<h2>${heading}</h2>${legend(names)}${barPlot(heading, bars, "us", 2)}`;
 }
 
 /** Loss over rate for searches, latency over share for requests; all trials of a rival together. */
@@ -74,13 +75,15 @@ function curveSection(result: BenchResult, workload: string, title: string): str
   });
   const drawn = lines.map((line) => ({ ...line, points: line.points.toSorted((a, b) => a[0] - b[0]) }));
   if (drawn.every((line) => line.points.length === 0)) return "";
+  const heading = `${title}: ${latency ? "how long it took" : "loss against rate"}`;
   const plot = latency
     ? linePlot(
+        heading,
         drawn.map((line) => ({ ...line, points: line.points.map(([share, us]) => [1 / (1 - share), us] as const) })),
         { x: "1 of so many requests took longer", y: "microseconds", logX: true, logY: true },
       )
-    : linePlot(drawn, { x: "packets a second", y: "lost, %", logX: false });
-  return `<h2>${escapeMarkup(title)}: ${latency ? "how long it took" : "loss against rate"}</h2>${plot}`;
+    : linePlot(heading, drawn, { x: "packets a second", y: "lost, %", logX: false });
+  return `<h2>${escapeMarkup(heading)}</h2>${plot}`;
 }
 
 /** The median of all trials at each share. */

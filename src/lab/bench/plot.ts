@@ -38,7 +38,7 @@ export function escapeMarkup(text: string): string {
 }
 
 /** Horizontal bars from zero. One part: each bar has its own colour; several: the parts have. */
-export function barPlot(bars: readonly Bar[], unit: string, digits: number): string {
+export function barPlot(title: string, bars: readonly Bar[], unit: string, digits: number): string {
   const total = (bar: Bar): number => bar.parts.reduce((sum, part) => sum + Math.max(0, part), 0);
   const most = Math.max(...bars.map((bar) => Math.max(total(bar), bar.high ?? 0)), 1e-9);
   const scale = (WIDTH - LEFT - RIGHT) / most;
@@ -63,10 +63,10 @@ export function barPlot(bars: readonly Bar[], unit: string, digits: number): str
       `<text x="${fix(end)}" y="${middle + 4}">${total(bar).toFixed(digits)} ${escapeMarkup(unit)}</text>`;
     return parts.join("") + whisker + texts;
   });
-  return svg(bars.length * (BAR_HEIGHT + 6) + 8, rows.join(""));
+  return svg(title, bars.length * (BAR_HEIGHT + 6) + 8, rows.join(""));
 }
 
-export function linePlot(lines: readonly Line[], axes: Axes): string {
+export function linePlot(title: string, lines: readonly Line[], axes: Axes): string {
   const points = lines.flatMap((line) => line.points);
   if (points.length === 0) return "";
   const x = axis(
@@ -104,7 +104,7 @@ export function linePlot(lines: readonly Line[], axes: Axes): string {
   const names =
     `<text x="${(LEFT + WIDTH - RIGHT) / 2}" y="${PLOT_HEIGHT - 8}" text-anchor="middle">${escapeMarkup(axes.x)}</text>` +
     `<text x="14" y="${PLOT_HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 14 ${PLOT_HEIGHT / 2})">${escapeMarkup(axes.y)}</text>`;
-  return svg(PLOT_HEIGHT, grid.join("") + curves.join("") + names) + legend(lines.map((line) => line.label));
+  return svg(title, PLOT_HEIGHT, grid.join("") + curves.join("") + names) + legend(lines.map((line) => line.label));
 }
 
 export function legend(labels: readonly string[]): string {
@@ -151,6 +151,8 @@ function fix(value: number): string {
   return value.toFixed(1);
 }
 
-function svg(height: number, content: string): string {
-  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img">${content}</svg>`;
+/** Its title is what a screen reader says instead. */
+function svg(title: string, height: number, content: string): string {
+  const name = `<title>${escapeMarkup(title)}</title>`;
+  return `<svg viewBox="0 0 ${WIDTH} ${height}" role="img">${name}${content}</svg>`;
 }

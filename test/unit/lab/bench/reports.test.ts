@@ -96,6 +96,8 @@ describe("a benchmark's reports", () => {
     assert.doesNotMatch(page, /(src|href)=|<script|url\(/);
     assert.match(page, /a &lt;fast&gt; one/);
     assert.equal((page.match(/<svg/g) ?? []).length, (page.match(/<\/svg>/g) ?? []).length);
+    // The published page is linted like any other file, and a plot without a title fails that.
+    assert.equal((page.match(/<svg[^>]*><title>[^<]+<\/title>/g) ?? []).length, (page.match(/<svg/g) ?? []).length);
     assert.ok((page.match(/<svg/g) ?? []).length >= 5);
     assert.doesNotMatch(page, /NaN|undefined|Infinity/);
   });
