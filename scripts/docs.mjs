@@ -1,6 +1,7 @@
 // npm run docs: writes what follows from the sources into docs/: whole pages, and blocks between
 // "<!-- generated NAME -->" and "<!-- end -->". With --check only says whether they are fresh. Needs the compiled dist/.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { apiReport } from "./api-report.mjs";
 
 /** Lines of native/pkt/drop_reason.def: section comments and X(enumerator, "label", "sentence"). */
 function dropReasonPage() {
@@ -55,7 +56,7 @@ function withBlock(page, name, block) {
   pages[page] = text.replace(pattern, (_, before, after) => before + block + after);
 }
 
-const pages = { "docs/drop-reasons.md": dropReasonPage() };
+const pages = { "docs/drop-reasons.md": dropReasonPage(), "docs/api.md": apiReport() };
 withBlock("docs/compatibility.md", "flannel-flags", await flagTable("FLANNEL_FLAGS"));
 withBlock("docs/compatibility.md", "ripstop-flags", await flagTable("RIPSTOP_FLAGS"));
 withBlock("docs/metrics.md", "metrics", await metricTable());

@@ -91,6 +91,7 @@ export type {
   PortOptions,
   TapOptions,
   TunOptions,
+  XdpSocketOptions,
 } from "./library/port-options.js";
 export { BATCH_MAX, DESCRIPTOR_WORDS, type PortInspection } from "./library/port-binding.js";
 export { type PortCounters, unaccountedPort } from "./library/port-counters.js";

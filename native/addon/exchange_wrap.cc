@@ -38,6 +38,9 @@ Napi::Value OpenPort(const Napi::CallbackInfo& info) {
   request.ipv6 = reader.Flag("ipv6");
   request.replay = reader.Text("replay");
   request.record = reader.Text("record");
+  request.address4 = reader.Text("address4");
+  request.address6 = reader.Text("address6");
+  request.udp_port = static_cast<uint16_t>(reader.Number("udpPort", 0xffff));
   const bool poison = reader.Flag("poison");
   if (!reader.failure().empty())
     return ErrorObject(env, {"BAD_OPTION", 0, "openPort", reader.failure()});

@@ -5,6 +5,7 @@
 #include "addon/state.h"
 #include "addon/status.h"
 #include "library/open_port.h"
+#include "library/open_underlay.h"
 #include "pkt/lane_layout.h"
 
 namespace addon {
@@ -45,12 +46,13 @@ Napi::Value FabricWrap::Open(const Napi::CallbackInfo& info) {
                        {"BAD_OPTION", 0, "openFabric", "openFabric() takes an options object"});
   Reader reader(info[0].As<Napi::Object>());
   const std::string kind = reader.Text("kind");
-  library::UdpRequest udp;
-  udp.address4 = reader.Text("address4");
-  udp.address6 = reader.Text("address6");
-  udp.port = static_cast<uint16_t>(reader.Number("port", 0xffff));
-  udp.device = reader.Text("device");
-  udp.mtu = reader.Number("mtu", 65535);
+  library::UnderlayRequest underlay;
+  underlay.kind = kind;
+  underlay.address4 = reader.Text("address4");
+  underlay.address6 = reader.Text("address6");
+  underlay.port = static_cast<uint16_t>(reader.Number("port", 0xffff));
+  underlay.device = reader.Text("device");
+  underlay.mtu = reader.Number("mtu", 65535);
   const std::string name = reader.Text("name");
   const uint32_t frame_bytes = reader.Number("frameBytes", 1 << 20);
   const uint32_t ring_packets = reader.Number("ringPackets", 1 << 16);
@@ -64,11 +66,11 @@ Napi::Value FabricWrap::Open(const Napi::CallbackInfo& info) {
     own = std::move(pair->first);
     far = std::move(pair->second);
   } else {
-    auto opened = library::OpenUdp(udp);
+    auto opened = library::OpenUnderlay(underlay);
     if (!opened.ok()) return ErrorObject(env, opened.error());
     own = std::move(opened).value();
   }
-  auto fabric = library::Fabric::Create(std::move(own));
+  auto fabric = library::Fabric::Create(std::move(own), library::ResolvesNextHop(kind));
   if (!fabric.ok()) return ErrorObject(env, fabric.error());
   std::unique_ptr<library::Fabric> made = std::move(fabric).value();
   Napi::Object object = env.GetInstanceData<State>()->fabric.New(

@@ -19,18 +19,21 @@ constexpr int kSleepMs = 1000;  // The heartbeat of an idle fabric.
 
 }  // namespace
 
-base::Result<std::unique_ptr<Fabric>> Fabric::Create(OpenedPort underlay) {
+base::Result<std::unique_ptr<Fabric>> Fabric::Create(OpenedPort underlay, bool resolves) {
   base::UniqueFd wake(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!wake.valid())
     return base::SystemError("WORKER_START_FAILED", "eventfd",
                              "raise the open-files limit (ulimit -n)");
-  std::unique_ptr<Fabric> fabric(new Fabric(std::move(underlay), std::move(wake)));
+  std::unique_ptr<Fabric> fabric(new Fabric(std::move(underlay), resolves, std::move(wake)));
   fabric->Start();
   return fabric;
 }
 
-Fabric::Fabric(OpenedPort underlay, base::UniqueFd wake)
-    : underlay_(std::move(underlay.port)), demux_(*underlay_), wake_(std::move(wake)) {}
+Fabric::Fabric(OpenedPort underlay, bool resolves, base::UniqueFd wake)
+    : underlay_(std::move(underlay.port)),
+      resolves_(resolves),
+      demux_(*underlay_),
+      wake_(std::move(wake)) {}
 
 Fabric::~Fabric() { Stop(); }
 
@@ -59,7 +62,9 @@ base::Result<Network*> Fabric::Add(const NetworkOptions& options, OpenedPort ove
                              " is in use on this underlay; close that overlay or choose another"};
     }
   }
-  auto made = Network::Create(options, std::move(overlay), std::move(punts), *underlay_);
+  NetworkOptions all = options;
+  all.format.resolve_in_kernel = resolves_;
+  auto made = Network::Create(all, std::move(overlay), std::move(punts), *underlay_);
   if (!made.ok()) return made.error();
   Stop();
   networks_.push_back(std::move(made).value());

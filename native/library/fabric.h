@@ -20,7 +20,8 @@ namespace library {
 
 class Fabric {
  public:
-  static base::Result<std::unique_ptr<Fabric>> Create(OpenedPort underlay);
+  // `resolves`: the underlay port finds next hops by itself; otherwise the tables name them.
+  static base::Result<std::unique_ptr<Fabric>> Create(OpenedPort underlay, bool resolves = true);
   ~Fabric();
   Fabric(const Fabric&) = delete;
   Fabric& operator=(const Fabric&) = delete;
@@ -38,13 +39,14 @@ class Fabric {
   double heartbeat_age_ms() const;
 
  private:
-  Fabric(OpenedPort underlay, base::UniqueFd wake);
+  Fabric(OpenedPort underlay, bool resolves, base::UniqueFd wake);
   void Start();
   void Stop();
   void Loop();
   void Sleep();
 
   std::unique_ptr<port::Port> underlay_;
+  const bool resolves_;
   VniDemux demux_;
   std::vector<std::unique_ptr<Network>> networks_;
   base::UniqueFd wake_;  // eventfd: Stop interrupts Sleep.

@@ -1,13 +1,12 @@
 #include "library/open_port.h"
 
-#include <arpa/inet.h>
-
+#include "library/open_underlay.h"
+#include "library/single_port.h"
 #include "port/memory_port.h"
 #include "port/packet_port.h"
 #include "port/pcap_port.h"
 #include "port/tap_port.h"
 #include "port/tun_port.h"
-#include "port/udp_port.h"
 
 namespace library {
 
@@ -46,7 +45,17 @@ base::Result<OpenedPort> OpenPort(const PortRequest& request) {
   if (request.kind == "packet") {
     port::PacketOptions packet;
     packet.device = request.device;
-    return Hand(port::PacketPort::Open(packet));
+    packet.promiscuous = true;
+    auto opened = port::PacketPort::Open(packet);
+    if (!opened.ok()) return opened.error();
+    return Hand(SinglePort::Wrap(std::move(opened).value()));
+  }
+  if (request.kind == "xdp") {
+    return OpenUnderlay({.kind = "xdp",
+                         .address4 = request.address4,
+                         .address6 = request.address6,
+                         .port = request.udp_port,
+                         .device = request.device});
   }
   if (request.kind == "pcap") {
     port::PcapOptions pcap;
@@ -56,28 +65,7 @@ base::Result<OpenedPort> OpenPort(const PortRequest& request) {
   }
   return base::Error{
       "PORT_UNAVAILABLE", 0, "open",
-      "there is no packet port of kind '" + request.kind + "'; use tap, tun, packet or pcap"};
-}
-
-base::Result<OpenedPort> OpenUdp(const UdpRequest& request) {
-  port::UdpOptions udp;
-  udp.port = request.port;
-  udp.device = request.device;
-  udp.mtu = request.mtu;
-  udp.whole = true;
-  for (const std::string* text : {&request.address4, &request.address6}) {
-    if (text->empty()) continue;
-    in_addr v4{};
-    in6_addr v6{};
-    if (inet_pton(AF_INET, text->c_str(), &v4) == 1) {
-      udp.local4 = port::UdpAddress::Ip4(v4.s_addr);
-    } else if (inet_pton(AF_INET6, text->c_str(), &v6) == 1) {
-      udp.local6 = port::UdpAddress::Ip6(v6.s6_addr);
-    } else {
-      return base::Error{"BAD_OPTION", 0, "open", "'" + *text + "' is no IP address"};
-    }
-  }
-  return Hand(port::UdpPort::Open(udp));
+      "there is no packet port of kind '" + request.kind + "'; use tap, tun, packet, xdp or pcap"};
 }
 
 base::Result<std::pair<OpenedPort, OpenedPort>> OpenMemoryPair(const std::string& name,

@@ -11,8 +11,8 @@
 namespace library {
 
 struct PortRequest {
-  std::string kind;    // "tap", "tun", "packet", "pcap".
-  std::string device;  // The device to make (tap, tun) or to open (packet).
+  std::string kind;    // "tap", "tun", "packet", "xdp", "pcap".
+  std::string device;  // The device to make (tap, tun) or to open (packet, xdp).
   uint32_t mtu = 1500;
   bool ipv6 = false;  // tap, tun: the device may have IPv6 addresses of its own.
   // tap, tun: whole TCP and UDP super-packets with their offload metadata. A program that reads
@@ -20,20 +20,12 @@ struct PortRequest {
   bool super_packets = false;
   std::string replay;  // pcap: files to read and to write; either may be empty.
   std::string record;
+  std::string address4;  // xdp: packets to these addresses of ours and this UDP port are taken.
+  std::string address6;
+  uint16_t udp_port = 0;
 };
 
 base::Result<OpenedPort> OpenPort(const PortRequest& request);
-
-// The underlay of a fabric: a UDP socket of this host.
-struct UdpRequest {
-  std::string address4;  // Of this host, as text; at least one of the two.
-  std::string address6;
-  uint16_t port = 4789;
-  std::string device;  // Only packets of this interface; empty for any.
-  uint32_t mtu = 1500;
-};
-
-base::Result<OpenedPort> OpenUdp(const UdpRequest& request);
 
 // Two ends joined in this process. `frame_bytes` bounds a frame with its headroom.
 base::Result<std::pair<OpenedPort, OpenedPort>> OpenMemoryPair(const std::string& name,

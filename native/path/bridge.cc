@@ -10,7 +10,9 @@
 #include "path/ecn.h"
 #include "path/outer.h"
 #include "path/outer_check.h"
+#include "path/outer_cut.h"
 #include "path/parse.h"
+#include "path/segment.h"
 #include "path/unfilled.h"
 
 namespace path {
@@ -44,7 +46,7 @@ IpView ViewOf(const Packet& packet) {
   return view;
 }
 
-class Bridge {
+class Bridge final : public pkt::Drain {
  public:
   Bridge(const BridgeContext& context, pkt::Outbox& to) : context_(context), to_(to) {}
 
@@ -69,22 +71,43 @@ class Bridge {
   }
 
   void In(Packet& packet) {
+    context_.counters.rx_bytes.Add(packet.len);
+    if (IsOuterSuperPacket(packet)) return Cut(packet);
     packet.segments = 1;
-    const uint32_t bytes = packet.len;
     const DropReason why = Unwrap(packet);
     context_.counters.rx_packets.Add(packet.segments);
-    context_.counters.rx_bytes.Add(bytes);
-    if (why != kPass) {
-      context_.counters.Drop(why, packet.segments);
-      return pkt::Give(&packet);
+    End(packet, why);
+  }
+
+  // Datagrams out of a super-packet: already counted, their outer checksum made by us.
+  void Take(pkt::Batch& batch) override {
+    for (Packet* packet : batch) {
+      packet->checksum = pkt::Checksum::kVerified;
+      packet->segments = 1;
+      End(*packet, Unwrap(*packet));
     }
-    to_.Push(&packet);
+    batch.Clear();
   }
 
  private:
   void Count(const Packet& packet) {
     context_.counters.rx_packets.Add(1);
     context_.counters.rx_bytes.Add(packet.len);
+  }
+
+  void Cut(Packet& packet) {
+    const bool sound = CountOuterDatagrams(packet);
+    context_.counters.rx_packets.Add(packet.segments);
+    if (!sound) return End(packet, DropReason::kRxTruncated);
+    pkt::Outbox datagrams(*this);
+    Segment(&packet, context_.frames, datagrams, context_.counters);
+    datagrams.Flush();
+  }
+
+  void End(Packet& packet, DropReason why) {
+    if (why == kPass) return to_.Push(&packet);
+    context_.counters.Drop(why, packet.segments);
+    pkt::Give(&packet);
   }
 
   void Drop(Packet& packet, DropReason why) {
@@ -168,7 +191,9 @@ class Bridge {
     if (!IsGroup(destination) && IsElsewhere(destination)) return DropReason::kInnerDestination;
     packet.data += inner;
     packet.len = outer.end - inner;
-    if (packet.checksum == pkt::Checksum::kPartial) {
+    // A checksum that nobody has filled yet is the outer one's, or the inner one's.
+    const bool outers = packet.csum_start == outer.udp && !packet.super_packet();
+    if (packet.checksum == pkt::Checksum::kPartial && !outers) {
       packet.csum_start = static_cast<uint16_t>(packet.csum_start - inner);
     } else {
       packet.checksum = pkt::Checksum::kUnknown;

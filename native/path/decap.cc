@@ -22,6 +22,7 @@
 #include "net/udp.h"
 #include "path/ecn.h"
 #include "path/outer_check.h"
+#include "path/outer_cut.h"
 #include "path/parse.h"
 #include "path/segment.h"
 #include "path/unfilled.h"
@@ -56,16 +57,6 @@ DropReason CheckAddresses(const fwd::Snapshot& table, const uint8_t* outer_ip, c
                     std::memcmp(source, outer_ip + Ip::kSource, Ip::kAddressBytes) == 0;
   if ((!leased && !host) || !Ip::Carriable(source)) return DropReason::kInnerSource;
   return to == fwd::kLocal && Ip::Carriable(destination) ? kPass : DropReason::kInnerDestination;
-}
-
-// A local peer's UDP_SEGMENT arrives uncut through a veth: a super-packet of *outer* datagrams,
-// whose checksum starts at the outer UDP header. Everything else that is large is one inner
-// super-packet.
-bool IsOuterSuperPacket(const Packet& packet) {
-  if (packet.gso != pkt::Gso::kUdp || packet.len <= kIp) return false;
-  const uint8_t* ip = packet.data + kIp;
-  const uint32_t udp = ip[0] >> 4 == 4 ? net::Ipv4::HeaderBytes(ip) : net::Ipv6::kHeaderBytes;
-  return packet.csum_start == kIp + udp;
 }
 
 // What steps 1-3 leave for the others.
@@ -196,12 +187,7 @@ class Lane final : public pkt::Drain {
   }
 
   void Cut(Packet& packet) {
-    IpView view;
-    const uint16_t type = base::LoadBe16(packet.data + net::kEtherType);
-    const uint8_t* ip = packet.data + kIp;
-    const bool sound = ParseIp(ip, packet.len - kIp, type, view) == kPass &&
-                       CheckOffload(packet, kIp, view) == kPass;
-    if (!sound) packet.segments = 1;
+    const bool sound = CountOuterDatagrams(packet);
     packets_ += packet.segments;
     if (!sound) return End(packet, DropReason::kRxTruncated);
     pkt::Outbox datagrams(*this);

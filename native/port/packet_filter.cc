@@ -59,6 +59,14 @@ void RequireEncapsulation(Filter& filter, const EncapsulatedMatch& match, uint32
 
 }  // namespace
 
+std::vector<sock_filter> BuildUntaggedFilter() {
+  Filter filter;
+  filter.Ancillary(SKF_AD_VLAN_TAG_PRESENT);
+  filter.RequireEqual(0);
+  filter.Accept();
+  return filter.Finish();
+}
+
 std::vector<sock_filter> BuildPacketFilter(const EncapsulatedMatch& match) {
   Filter filter;
   filter.Ancillary(SKF_AD_PKTTYPE);

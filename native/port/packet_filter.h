@@ -19,4 +19,7 @@ struct EncapsulatedMatch {
 
 std::vector<sock_filter> BuildPacketFilter(const EncapsulatedMatch& match);
 
+// Everything but frames whose VLAN tag stands beside them: they would arrive as if they had none.
+std::vector<sock_filter> BuildUntaggedFilter();
+
 }  // namespace port

@@ -79,8 +79,9 @@ base::Status PacketPort::Configure(const PacketOptions& options) {
       return OptionError(options.device, "setsockopt(SO_ATTACH_BPF)",
                          "the kernel refused the socket filter");
     }
-  } else if (options.match) {
-    std::vector<sock_filter> code = BuildPacketFilter(*options.match);
+  } else {
+    std::vector<sock_filter> code =
+        options.match ? BuildPacketFilter(*options.match) : BuildUntaggedFilter();
     const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
     if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {
       return OptionError(options.device, "setsockopt(SO_ATTACH_FILTER)",
@@ -94,6 +95,14 @@ base::Status PacketPort::Configure(const PacketOptions& options) {
   address.sll_ifindex = static_cast<int>(ifindex);
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return OptionError(options.device, "bind(AF_PACKET)", "the device must exist and be up");
+  }
+  packet_mreq all{};
+  all.mr_ifindex = static_cast<int>(ifindex);
+  all.mr_type = PACKET_MR_PROMISC;
+  if (options.promiscuous &&
+      setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) != 0) {
+    return OptionError(options.device, "setsockopt(PACKET_ADD_MEMBERSHIP)",
+                       "the device must allow promiscuous mode");
   }
   if (options.share.count > 1) {
     if (auto status = JoinFanout(options); !status.ok()) return status;

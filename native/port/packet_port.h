@@ -26,8 +26,9 @@ namespace port {
 struct PacketOptions {
   std::string device;
   std::optional<EncapsulatedMatch> match;  // Absent: every incoming frame, for a device of our own.
-  int filter_program = -1;  // A BPF socket filter that decides instead of `match`; -1: none.
-  uint32_t frames = 256;    // Super-packet frames (68 KiB each, touched only when used).
+  bool promiscuous = false;  // Frames to others too: the device has stations behind it.
+  int filter_program = -1;   // A BPF socket filter that decides instead of `match`; -1: none.
+  uint32_t frames = 256;     // Super-packet frames (68 KiB each, touched only when used).
   // Of several workers, each has a socket; the kernel gives every flow to one of them. The first
   // makes the fanout group, the others join it (fanout_group() of the first).
   Share share;

@@ -11,7 +11,7 @@ export interface NativeMemoryOptions {
 }
 
 export interface NativeFabricOptions extends NativeMemoryOptions {
-  readonly kind: "udp" | "memory";
+  readonly kind: "udp" | "packet" | "xdp" | "memory";
   /** "" where there is none. */
   readonly address4: string;
   readonly address6: string;
@@ -31,7 +31,7 @@ export interface NativeNetworkOptions extends NativeMemoryOptions {
   readonly floods: boolean;
   readonly fdbEntries: number;
   readonly agingSeconds: number;
-  readonly kind: "tun" | "tap" | "memory";
+  readonly kind: "tun" | "tap" | "packet" | "memory";
   readonly device: string;
   readonly mtu: number;
   readonly ipv6: boolean;

@@ -1,14 +1,16 @@
 // What an overlay may be asked to be, and its peers: schemas, and the peer table that follows from them. Pure.
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import type { Ipv4, Ipv6, Mac, Prefix } from "../addr/address.js";
-import { formatIpv4, parseIpv4 } from "../addr/ipv4.js";
-import { formatIpv6, parseIpv6 } from "../addr/ipv6.js";
+import type { Mac, Prefix } from "../addr/address.js";
+import { parseIpv4 } from "../addr/ipv4.js";
+import { parseIpv6 } from "../addr/ipv6.js";
 import { isUnicastMac, macFromBytes, parseMac } from "../addr/mac.js";
 import { parsePrefix } from "../addr/prefix.js";
 import type { EncodablePeer } from "../dataplane/codec.js";
 import { deviceName, invalidOptions } from "../dataplane/options.js";
 import type { NextHop } from "../dataplane/peer-table.js";
+import type { UnderlayAddress } from "../host/host.js";
+import { formatUnderlay } from "../host/text.js";
 import { ringPackets } from "./port-options.js";
 
 const NO_MAC = "00:00:00:00:00:00" as Mac;
@@ -37,9 +39,12 @@ export interface OverlayOptions {
   readonly vni: number;
   /** `routed` (the default): IP packets by prefix. `bridged`: Ethernet frames by MAC address. */
   readonly mode?: "routed" | "bridged" | undefined;
-  /** `tun`, `tap`: a device of this host. `memory`: the program itself, through `port`. `auto`: tun or tap, by mode. */
-  readonly port?: "auto" | "tun" | "tap" | "memory" | undefined;
-  /** The device to make; `rs` and the VNI unless said otherwise. It vanishes with the overlay. */
+  /**
+   * `tun` (routed), `tap` (bridged): a device that is made. `packet` (bridged): a device that exists, such as one end of a veth;
+   * the host must leave its frames alone (no address on it). `memory`: the program itself, through `port`. `auto`: tun or tap.
+   */
+  readonly port?: "auto" | "tun" | "tap" | "packet" | "memory" | undefined;
+  /** The device to make; `rs` and the VNI unless said otherwise. It vanishes with the overlay. With `packet`: the one to use. */
   readonly device?: string | undefined;
   /** The largest inner packet; what the underlay leaves unless said otherwise. */
   readonly mtu?: number | undefined;
@@ -85,12 +90,10 @@ export interface OverlayPeer {
   readonly pathMtu?: number | undefined;
 }
 
-type UnderlayAddress = { readonly family: 4; readonly address: Ipv4 } | { readonly family: 6; readonly address: Ipv6 };
-
 export interface CheckedOverlayOptions {
   readonly vni: number;
   readonly mode: "routed" | "bridged";
-  readonly port: "auto" | "tun" | "tap" | "memory";
+  readonly port: "auto" | "tun" | "tap" | "packet" | "memory";
   readonly device?: string | undefined;
   readonly mtu?: number | undefined;
   readonly prefixes: readonly Prefix[];
@@ -118,7 +121,9 @@ interface CheckedPeer {
 const overlayOptions: z.ZodType<CheckedOverlayOptions> = z.strictObject({
   vni: z.int().min(0).max(0xff_ffff, "does not fit 24 bits"),
   mode: z.enum(["routed", "bridged"], { error: "must be routed or bridged" }).default("routed"),
-  port: z.enum(["auto", "tun", "tap", "memory"], { error: "must be auto, tun, tap or memory" }).default("auto"),
+  port: z
+    .enum(["auto", "tun", "tap", "packet", "memory"], { error: "must be auto, tun, tap, packet or memory" })
+    .default("auto"),
   device: deviceName.optional(),
   mtu: z.int().min(68).max(65_535).optional(),
   prefixes: z.array(prefix).max(64).default([]),
@@ -168,6 +173,7 @@ export function checkOverlayOptions(given: unknown): CheckedOverlayOptions {
 
 export interface PeerRecords {
   readonly peers: readonly EncodablePeer[];
+  /** By peer id: the path MTU that was given; no MAC. */
   readonly nextHops: ReadonlyMap<number, NextHop>;
 }
 
@@ -189,7 +195,7 @@ export function peerRecords(
     return id;
   };
   for (const peer of outcome.data) {
-    const node = addressName(peer.underlay);
+    const node = formatUnderlay(peer.underlay);
     const records = bridged ? bridgedRecords(peer) : routedRecords(peer, vni);
     for (const [index, record] of records.entries()) {
       const id = idOf(index === 0 ? node : `${node} ${index}`);
@@ -214,11 +220,7 @@ function bridgedRecords(peer: CheckedPeer): Pick<EncodablePeer, "prefix" | "vtep
 /** The MAC address that a VTEP has unless it is told otherwise: the same on every node, without asking. */
 export function defaultVtepMac(underlay: UnderlayAddress, vni: number): Mac {
   const digest = createHash("sha256")
-    .update(`ripstop vtep ${vni} ${addressName(underlay)}`)
+    .update(`ripstop vtep ${vni} ${formatUnderlay(underlay)}`)
     .digest();
   return macFromBytes(Uint8Array.of(0x02, ...digest.subarray(0, 5)));
-}
-
-function addressName(underlay: UnderlayAddress): string {
-  return underlay.family === 4 ? formatIpv4(underlay.address) : formatIpv6(underlay.address);
 }

@@ -14,6 +14,7 @@ import {
   unaccountedLane,
 } from "../dataplane/counters.js";
 import { toRipstopError } from "../dataplane/errors.js";
+import type { NextHop } from "../dataplane/peer-table.js";
 import { Netlink } from "../host/netlink.js";
 import { RipstopError } from "../lib/errors.js";
 import { addon } from "./addon.js";
@@ -26,8 +27,10 @@ import {
   defaultVtepMac,
   type OverlayOptions,
   type OverlayPeer,
+  type PeerRecords,
   peerRecords,
 } from "./overlay-options.js";
+import { NextHops } from "./next-hops.js";
 import { PacketPort } from "./packet-port.js";
 import { memoryOf, Underlay, type UnderlayOptions } from "./underlay.js";
 
@@ -84,6 +87,10 @@ export class Overlay implements Disposable {
   readonly #ownsUnderlay: boolean;
   readonly #ids = new Map<string, number>();
   readonly #values: BigUint64Array;
+  readonly #nextHops: NextHops | null;
+  #records: PeerRecords = { peers: [], nextHops: new Map() };
+  /** Why the table with the next hops in it was refused. */
+  #refused: RipstopError | null = null;
   #version = 0n;
   #closed = false;
 
@@ -121,6 +128,8 @@ export class Overlay implements Disposable {
     });
     this.port = this.#native.port === null ? null : PacketPort.adopt(this.#native.port);
     this.punts = this.#native.punts === null ? null : PacketPort.adopt(this.#native.punts);
+    this.#nextHops =
+      underlay.link === null ? null : new NextHops(underlay.link.device, republisherOf(new WeakRef(this)));
     this.#values = new BigUint64Array(addon().networkCounterLayout.length);
   }
 
@@ -139,11 +148,50 @@ export class Overlay implements Disposable {
     }
   }
 
-  /** Who the peers are, all of them: what is not listed is gone. The table before stays in force when this one is refused. */
+  /**
+   * Who the peers are, all of them: what is not listed is gone. The table before stays in force when this one is refused. Over an
+   * underlay of kind `packet` or `xdp` a peer is in force once its next hop is known (`settled()`).
+   */
   apply(peers: readonly OverlayPeer[]): void {
     this.#opened("apply");
     const bridged = this.mode === "bridged";
-    const records = peerRecords(peers, { vni: this.vni, bridged, ids: this.#ids });
+    const before = this.#records;
+    this.#records = peerRecords(peers, { vni: this.vni, bridged, ids: this.#ids });
+    this.#refused = null;
+    try {
+      this.#publish();
+    } catch (error) {
+      this.#records = before;
+      throw error;
+    }
+    this.#nextHops?.follow(this.#records.peers.map(({ underlay }) => underlay));
+  }
+
+  /**
+   * Resolves when all peers that were applied are in force, with the addresses of those whose next hop cannot be found (kinds
+   * `packet` and `xdp`; the kernel is asked again every few seconds). At once for other underlays. Rejects when the table is
+   * refused with the next hops in it, as apply() throws otherwise; the one before stays in force.
+   */
+  async settled(): Promise<readonly string[]> {
+    await this.#nextHops?.settled();
+    if (this.#refused !== null) throw this.#refused;
+    return this.#nextHops?.unresolved ?? [];
+  }
+
+  /** False once closed. @internal */
+  republish(changed: boolean): boolean {
+    if (this.closed) return false;
+    try {
+      if (changed) this.#publish();
+    } catch (error) {
+      if (!(error instanceof RipstopError)) throw error;
+      this.#refused = error;
+    }
+    return true;
+  }
+
+  #publish(): void {
+    const { peers, nextHops } = this.#inForce();
     const table = encodePeerTable(
       {
         version: ++this.#version,
@@ -151,16 +199,31 @@ export class Overlay implements Disposable {
           prefixes: this.#options.prefixes,
           underlayV4: this.underlay.addressV4,
           underlayV6: this.underlay.addressV6,
-          underlayMac: null,
+          underlayMac: this.underlay.link?.mac ?? null,
           vtepMac: this.vtepMac,
           overlayMtu: this.mtu,
         },
-        peers: records.peers,
+        peers,
       },
-      records.nextHops,
+      nextHops,
     );
     const refused = this.#native.apply(table);
     if (refused !== null) throw toRipstopError(refused);
+  }
+
+  /** The records, each with its next hop; without those that have none. */
+  #inForce(): PeerRecords {
+    const hops = this.#nextHops;
+    if (hops === null) return this.#records;
+    const nextHops = new Map<number, NextHop>();
+    const peers = this.#records.peers.filter(({ id, underlay }) => {
+      const hop = hops.hop(underlay);
+      if (hop === null) return false;
+      const given = this.#records.nextHops.get(id)?.pathMtu ?? hop.pathMtu;
+      nextHops.set(id, { mac: hop.mac, pathMtu: Math.min(given, hop.pathMtu) });
+      return true;
+    });
+    return { peers, nextHops };
   }
 
   /**
@@ -245,6 +308,7 @@ export class Overlay implements Disposable {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#nextHops?.close();
     this.#native.close();
     this.port?.close();
     this.punts?.close();
@@ -266,19 +330,25 @@ export class Overlay implements Disposable {
   }
 }
 
+/** Outside the class, so that it holds nothing but the weak reference: an overlay that was forgotten may be collected. */
+function republisherOf(overlay: WeakRef<Overlay>): (changed: boolean) => boolean {
+  return (changed) => overlay.deref()?.republish(changed) ?? false;
+}
+
 /** What the law `rx + copies = tx + punts + replies + drops` leaves unexplained, over both directions; 0n at rest. */
 export function unaccountedOverlay(counters: OverlayCounters): bigint {
   const { encap, decap, answer } = unaccounted(counters);
   return encap + counters.bridge.copies + decap + answer + unaccountedLane(counters.punt);
 }
 
-function choosePort({ mode, port }: CheckedOverlayOptions): "tun" | "tap" | "memory" {
+function choosePort({ mode, port, device }: CheckedOverlayOptions): "tun" | "tap" | "packet" | "memory" {
   const natural = mode === "routed" ? "tun" : "tap";
   if (port === "auto") return natural;
   if (port === "memory" || port === natural) return port;
+  if (port === "packet" && mode === "bridged" && device !== undefined) return port;
   throw new RipstopError(
     "OVERLAY_OPTIONS_INVALID",
-    `overlay option port (${port}): a ${mode} overlay takes auto, ${natural} or memory`,
+    `overlay option port (${port}): a ${mode} overlay takes auto, ${natural}${mode === "bridged" ? ", packet with a device" : ""} or memory`,
     { op: "open" },
   );
 }

@@ -17,6 +17,10 @@ export interface NativePortOptions {
   readonly ipv6: boolean;
   readonly replay: string;
   readonly record: string;
+  /** "" where there is none; kind xdp. */
+  readonly address4: string;
+  readonly address6: string;
+  readonly udpPort: number;
   /** Overwrites the frames of a batch that ends. */
   readonly poison: boolean;
 }

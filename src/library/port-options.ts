@@ -1,5 +1,7 @@
 // What a packet port may be asked to open: the schema of the options, with every wrong field named. Pure.
 import { z } from "zod";
+import { parseIpv4 } from "../addr/ipv4.js";
+import { parseIpv6 } from "../addr/ipv6.js";
 import { deviceName } from "../dataplane/options.js";
 import { invalidOptions } from "../dataplane/options.js";
 import type { NativeMemoryPairOptions, NativePortOptions } from "./port-binding.js";
@@ -34,9 +36,16 @@ const portOptions = z.discriminatedUnion(
       device: deviceName.min(1, "is empty; name an existing device"),
       poison,
     }),
+    z.strictObject({
+      kind: z.literal("xdp"),
+      device: deviceName.min(1, "is empty; name an existing device"),
+      address: z.string().refine((text) => parseIpv4(text) !== null || parseIpv6(text) !== null, "is no IP address"),
+      udpPort: z.int().min(1, "must be 1 to 65535").max(65_535, "must be 1 to 65535"),
+      poison,
+    }),
     z.strictObject({ kind: z.literal("pcap"), replay: z.string().default(""), record: z.string().default(""), poison }),
   ],
-  { error: "must be tap, tun, packet or pcap; memory ports come in pairs, from PacketPort.pair()" },
+  { error: "must be tap, tun, packet, xdp or pcap; memory ports come in pairs, from PacketPort.pair()" },
 );
 const memoryPairOptions = z.strictObject({
   name: z.string().max(64).default("memory"),
@@ -70,10 +79,20 @@ export interface TapOptions extends MadeDevice, Debugged {
 export interface TunOptions extends MadeDevice, Debugged {
   readonly kind: "tun";
 }
-/** Sees every frame an existing device receives, besides the kernel. Needs CAP_NET_RAW. */
+/** Sees every frame an existing device receives, besides the kernel; super-packets as their segments. Needs CAP_NET_RAW. */
 export interface PacketSocketOptions extends Debugged {
   readonly kind: "packet";
   readonly device: string;
+}
+/**
+ * Takes UDP datagrams to one address and port from an existing device, by AF_XDP, before the host sees them: for protocols of
+ * one's own. The port is held, so that no other program gets it. Needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+ */
+export interface XdpSocketOptions extends Debugged {
+  readonly kind: "xdp";
+  readonly device: string;
+  readonly address: string;
+  readonly udpPort: number;
 }
 /** Replays one pcapng file and records into another. Needs nothing. */
 export interface PcapOptions extends Debugged {
@@ -81,7 +100,7 @@ export interface PcapOptions extends Debugged {
   readonly replay?: string | undefined;
   readonly record?: string | undefined;
 }
-export type PortOptions = TapOptions | TunOptions | PacketSocketOptions | PcapOptions;
+export type PortOptions = TapOptions | TunOptions | PacketSocketOptions | XdpSocketOptions | PcapOptions;
 
 export interface MemoryPairOptions extends Debugged {
   readonly name?: string | undefined;
@@ -95,7 +114,10 @@ export interface MemoryPairOptions extends Debugged {
 export function checkPortOptions(given: unknown): NativePortOptions {
   const parsed = portOptions.safeParse(given);
   if (!parsed.success) throw invalidOptions("PORT_OPTIONS_INVALID", "packet-port", parsed.error, given);
-  return { device: "", mtu: 1500, ipv6: false, replay: "", record: "", ...parsed.data };
+  const address = parsed.data.kind === "xdp" ? parsed.data.address : "";
+  const v4 = parseIpv4(address) !== null;
+  const addresses = { address4: v4 ? address : "", address6: v4 ? "" : address };
+  return { device: "", mtu: 1500, ipv6: false, replay: "", record: "", udpPort: 0, ...addresses, ...parsed.data };
 }
 
 export function checkMemoryPairOptions(given: unknown): NativeMemoryPairOptions {

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { z } from "zod";
 import { parseIpv4 } from "../addr/ipv4.js";
-import type { Ipv4, Ipv6 } from "../addr/address.js";
+import type { Ipv4, Ipv6, Mac } from "../addr/address.js";
+import { isUnicastMac, parseMac } from "../addr/mac.js";
 import { formatIpv6, parseIpv6 } from "../addr/ipv6.js";
 import { isNativeError, toRipstopError } from "../dataplane/errors.js";
 import { deviceName, invalidOptions } from "../dataplane/options.js";
@@ -29,12 +30,16 @@ export interface UnderlayOptions {
   readonly address: string | readonly string[];
   /** UDP port, 4789 unless said otherwise. */
   readonly port?: number | undefined;
-  /** Take only what arrives on this interface. */
+  /** Take only what arrives on this interface. `packet`, `xdp`: the one to open; the one with the address unless said otherwise. */
   readonly device?: string | undefined;
   /** MTU of the underlay; that of the interface which has the address unless said otherwise. */
   readonly mtu?: number | undefined;
-  /** `udp` (`auto`): a socket. `memory`: the program itself is the wire, through `port`; no privilege needed. */
-  readonly kind?: "auto" | "udp" | "memory" | undefined;
+  /**
+   * `udp` (`auto`): a socket, which works everywhere and lets the kernel route. `packet`, `xdp`: frames straight from the device by
+   * AF_PACKET (CAP_NET_RAW) or AF_XDP (CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF), with a source port for each flow. `memory`: the
+   * program itself is the wire, through `port`; no privilege needed.
+   */
+  readonly kind?: "auto" | "udp" | "packet" | "xdp" | "memory" | undefined;
 }
 
 const underlayOptions = z.strictObject({
@@ -42,7 +47,9 @@ const underlayOptions = z.strictObject({
   port: z.int().min(1, "must be 1 to 65535").max(65_535, "must be 1 to 65535").default(VXLAN_PORT),
   device: deviceName.default(""),
   mtu: z.int().min(576).max(65_535).optional(),
-  kind: z.enum(["auto", "udp", "memory"], { error: "must be auto, udp or memory" }).default("auto"),
+  kind: z
+    .enum(["auto", "udp", "packet", "xdp", "memory"], { error: "must be auto, udp, packet, xdp or memory" })
+    .default("auto"),
 });
 
 export class Underlay implements Disposable {
@@ -50,13 +57,26 @@ export class Underlay implements Disposable {
   readonly addressV6: Ipv6 | null;
   readonly udpPort: number;
   readonly mtu: number;
+  /** What carries: `auto` has been decided. */
+  readonly kind: "udp" | "packet" | "xdp" | "memory";
+  /** Where `packet` and `xdp` send; null where the kernel decides. @internal */
+  readonly link: UnderlayLink | null;
   /** The wire of a memory underlay: outer frames, from and to the other underlays. Null for a socket. */
   readonly port: PacketPort | null;
   readonly #native: NativeFabric;
   #closed = false;
 
-  private constructor(native: NativeFabric, addresses: Addresses, udpPort: number, mtu: number) {
+  private constructor(
+    native: NativeFabric,
+    addresses: Addresses,
+    udpPort: number,
+    mtu: number,
+    kind: Underlay["kind"],
+    link: UnderlayLink | null,
+  ) {
     this.#native = native;
+    this.kind = kind;
+    this.link = link;
     this.addressV4 = addresses.v4;
     this.addressV6 = addresses.v6;
     this.udpPort = udpPort;
@@ -68,12 +88,15 @@ export class Underlay implements Disposable {
   static open(given: UnderlayOptions): Underlay {
     const parsed = underlayOptions.safeParse(given);
     if (!parsed.success) throw invalidOptions("UNDERLAY_OPTIONS_INVALID", "underlay", parsed.error, given);
-    const { port, device, kind } = parsed.data;
+    const { port } = parsed.data;
+    const kind = parsed.data.kind === "auto" ? "udp" : parsed.data.kind;
     const texts = [parsed.data.address].flat();
     const addresses = readAddresses(texts);
-    const mtu = parsed.data.mtu ?? (kind === "memory" ? MTU_DEFAULT : mtuOf(texts));
+    const link = kind === "packet" || kind === "xdp" ? findLink(texts, parsed.data.device) : null;
+    const device = link?.device ?? parsed.data.device;
+    const mtu = parsed.data.mtu ?? (kind === "memory" ? MTU_DEFAULT : mtuOf(texts, link?.device));
     const opened = addon().openFabric({
-      kind: kind === "memory" ? "memory" : "udp",
+      kind,
       address4: texts.find((text) => parseIpv4(text) !== null) ?? "",
       address6: texts.find((text) => parseIpv4(text) === null) ?? "",
       port,
@@ -82,7 +105,7 @@ export class Underlay implements Disposable {
       ...memoryOf(mtu, "underlay"),
     });
     if (isNativeError(opened)) throw toRipstopError(opened);
-    return new Underlay(opened, addresses, port, mtu);
+    return new Underlay(opened, addresses, port, mtu, kind, link);
   }
 
   get closed(): boolean {
@@ -120,6 +143,30 @@ export class Underlay implements Disposable {
   }
 }
 
+/** The Ethernet device that frames leave through. */
+export interface UnderlayLink {
+  readonly device: string;
+  readonly mac: Mac;
+}
+
+/** Throws UNDERLAY_OPTIONS_INVALID when no Ethernet device has one of the addresses. */
+function findLink(texts: readonly string[], device: string): UnderlayLink {
+  const wanted = new Set(texts.map(canonical));
+  const names = Object.entries(networkInterfaces())
+    .filter(([, addresses]) => (addresses ?? []).some(({ address }) => wanted.has(canonical(address))))
+    .map(([name]) => name);
+  for (const name of device === "" ? names : [device]) {
+    const mac = parseMac(readSys(name, "address"));
+    if (mac !== null && isUnicastMac(mac)) return { device: name, mac };
+  }
+  throw new RipstopError(
+    "UNDERLAY_OPTIONS_INVALID",
+    `underlay option ${device === "" ? `address (${texts.join(", ")})` : `device (${device})`}: no Ethernet device that is up ` +
+      "and has an address fits; kinds packet and xdp need one, see `ip address`",
+    { op: "open" },
+  );
+}
+
 interface Addresses {
   readonly v4: Ipv4 | null;
   readonly v6: Ipv6 | null;
@@ -142,17 +189,23 @@ function readAddresses(texts: readonly string[]): Addresses {
 }
 
 /** Of the interface that has one of these addresses; 1500 when none has, and binding will say so. */
-function mtuOf(texts: readonly string[]): number {
+function mtuOf(texts: readonly string[], device?: string): number {
+  if (device !== undefined) return Math.min(65_535, Number(readSys(device, "mtu")) || MTU_DEFAULT);
   const wanted = new Set(texts.map(canonical));
   for (const [name, addresses] of Object.entries(networkInterfaces())) {
     if (!(addresses ?? []).some(({ address }) => wanted.has(canonical(address)))) continue;
-    try {
-      return Math.min(65_535, Number(readFileSync(`/sys/class/net/${name}/mtu`, "utf8")));
-    } catch {
-      return MTU_DEFAULT;
-    }
+    return Math.min(65_535, Number(readSys(name, "mtu")) || MTU_DEFAULT);
   }
   return MTU_DEFAULT;
+}
+
+/** What the kernel says of a device; empty when there is none. */
+function readSys(device: string, file: "address" | "mtu"): string {
+  try {
+    return readFileSync(`/sys/class/net/${device}/${file}`, "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 function canonical(text: string): string {

@@ -270,7 +270,7 @@ describe("an overlay's edges", () => {
     });
     assert.throws(() => Overlay.open({ underlay, vni: 1, mode: "bridged", port: "tun" }), {
       code: "OVERLAY_OPTIONS_INVALID",
-      message: /takes auto, tap or memory/,
+      message: /takes auto, tap, packet with a device or memory/,
     });
     assert.throws(() => Overlay.open({ underlay: { address: "x" }, vni: 1 }), { code: "UNDERLAY_OPTIONS_INVALID" });
     assert.throws(() => Underlay.open({ address: ["192.0.2.1", "192.0.2.2"] }), { code: "UNDERLAY_OPTIONS_INVALID" });

@@ -24,6 +24,10 @@ export interface LibraryAnswer {
   readonly decapTx: number;
   readonly flooded: number;
   readonly punted: number;
+  readonly overlayKind: string | undefined;
+  readonly underlayKind: string | undefined;
+  /** Peers whose next hop was not found. */
+  readonly unresolved: readonly string[];
   readonly unaccounted: number;
   readonly learned: readonly LearnedAddress[];
 }
@@ -64,7 +68,9 @@ export async function withLibraryProcess(
 async function run(plan: LibraryPlan): Promise<void> {
   using overlay = Overlay.open({ underlay: plan.underlay, ...plan.overlay });
   overlay.apply(plan.peers);
-  await overlay.configure({ addresses: plan.addresses, routes: plan.routes });
+  await overlay.settled();
+  if (overlay.device !== null && plan.addresses.length + plan.routes.length > 0)
+    await overlay.configure({ addresses: plan.addresses, routes: plan.routes });
   // It ends with the overlay; an error of its own ends the program.
   if (overlay.punts !== null) void addOnDemand(overlay, plan);
   for await (const _ of createInterface({ input: process.stdin })) {
@@ -75,6 +81,9 @@ async function run(plan: LibraryPlan): Promise<void> {
       decapTx: Number(counters.decap.txPackets),
       flooded: Number(counters.bridge.flooded),
       punted: Number(counters.encap.punts),
+      overlayKind: overlay.inspect()?.overlayKind,
+      underlayKind: overlay.inspect()?.underlayKind,
+      unresolved: await overlay.settled(),
       unaccounted: Number(unaccountedOverlay(counters)),
       learned: overlay.learned(),
     };

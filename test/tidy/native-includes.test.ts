@@ -23,7 +23,7 @@ const MAY_INCLUDE: Readonly<Record<string, readonly string[]>> = {
   plane: ["base", "net", "fwd", "pkt", "path", "port", "xdp", "steer", "engine", "capture", "netlink"],
   // Programs of their own: what lab, tests and benchmarks send and receive with.
   tools: ["base", "net"],
-  library: ["base", "net", "fwd", "pkt", "path", "port", "engine", "capture"],
+  library: ["base", "net", "fwd", "pkt", "path", "port", "bpf", "steer", "engine", "capture"],
   addon: ["base", "net", "fwd", "pkt", "netlink", "engine", "plane", "capture", "library", "confine", "systemd"],
 };
 
