@@ -105,14 +105,14 @@ int rs_packet_filter(struct __sk_buff* skb) {
 
 /* What leaves through the external interface. A pod that encapsulates by itself, for our port and
  * VNI, would be believed by every peer once masquerading has given its packet our address: peers
- * know nodes, not pods. What we and the kernel's VXLAN device send was not forwarded (the tunnel
- * code clears where a packet came from), or came from our TAP. Whether the data plane is alive does
- * not matter. */
+ * know nodes, not pods. Such a packet was forwarded, so it came in from somewhere and was addressed
+ * to this host's MAC. The kernel's VXLAN device clears where a packet came from; what comes out of
+ * a TAP, ours or that of a data plane beside us, is not addressed to the TAP. Whether the data
+ * plane is alive does not matter. */
 SEC("tc")
 int rs_nic_egress(struct __sk_buff* skb) {
   struct rs_steer_state* state = rs_writable_state();
-  if (!state || skb->ingress_ifindex == 0 || skb->ingress_ifindex == state->underlay_ifindex)
-    return TCX_NEXT;
+  if (!state || skb->ingress_ifindex == 0 || skb->pkt_type != PACKET_HOST) return TCX_NEXT;
   if (!rs_looks_sent_by_us(state, skb)) return TCX_NEXT;
   __sync_fetch_and_add(&state->refused_packets, skb->gso_segs > 1 ? skb->gso_segs : 1);
   return TC_ACT_SHOT;
