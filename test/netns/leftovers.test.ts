@@ -65,19 +65,20 @@ for (const underlayPort of ["tap", "xdp"] as const) {
   });
 }
 
-for (const [how, disable] of [
-  ["tcx links", []],
-  ["tc filters", ["tcx"]],
+for (const [how, choice] of [
+  ["BPF object of tcx links", {}],
+  ["BPF object of tc filters", { Disable: ["tcx"] }],
+  ["device of an AF_XDP overlay", { OverlayPort: "xdp" }],
 ] as const) {
-  test(`cleanup after SIGKILL of everything leaves no BPF object of ${how}`, { skip: rootNeeded }, async () => {
-    const network = { Network: "10.244.0.0/16", Backend: { Type: "vxlan", DataPlane: { Disable: disable } } };
+  test(`cleanup after SIGKILL of everything leaves no ${how}`, { skip: rootNeeded }, async () => {
+    const network = { Network: "10.244.0.0/16", Backend: { Type: "vxlan", DataPlane: choice } };
     await withAgentHost(async (host) => {
       const shown = () => [host.dump(), host.nft(), bpfAttachments(host.namespace)];
       const before = shown();
       await host.startAgent(["--dataplane=userspace"]);
       const dataplane = host.dataplane ?? assert.fail("a data plane");
       const held = bpfObjectsOf(dataplane.pid);
-      assertComplete(held, disable.length === 0);
+      assertComplete(held, !("Disable" in choice));
       await host.stopAgents("SIGKILL");
       signalProcess(dataplane, "SIGKILL");
       assert.equal(host.cleanup().stderr, "");
