@@ -20,7 +20,7 @@ inline void AppendLaneNames(const std::string& lane, std::vector<std::string>* n
 inline constexpr uint32_t kRxPacketsAt = 0;
 inline constexpr uint32_t DropAt(DropReason reason) {
   constexpr uint32_t before = 0
-#define X(member, name) +1
+#define X(member, name) +1  // NOLINT(bugprone-macro-parentheses): a term of the sum above
       RS_LANE_COUNTERS(X)
 #undef X
       ;
