@@ -32,7 +32,9 @@ test("a device that does not exist is named with the kernel's answer", { skip: r
   assert.ok(error.errno > 0);
 });
 
-test("a second data plane of a device that is not shared is refused, and the first goes on", { skip: rootNeeded }, () => {
+test("a second data plane of a device that is not shared is refused, and the first goes on", {
+  skip: rootNeeded,
+}, () => {
   const [first, second] = run<string[]>("occupied device");
   assert.equal(first, "open");
   assert.equal(second, "TAP_CREATE_FAILED");
