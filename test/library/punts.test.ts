@@ -61,8 +61,11 @@ describe("packets to nobody known", () => {
       const one = site.open(1, { punt: "destinations" });
       one.apply([]);
       one.port?.sendCopies([udp("10.42.2.7"), udp("10.42.3.7")]);
-      await until("both", () => one.counters().punt.txPackets === 2n);
-      const punts = await punted(one);
+      const punts = one.punts as PacketPort;
+      await until("both", () => {
+        punts.receive();
+        return punts.counters().received === 2n;
+      });
       punts.release();
       assert.equal(punts.counters().released, 2n);
       assert.equal(one.counters().encap.txPackets, 0n);
@@ -76,8 +79,8 @@ describe("packets to nobody known", () => {
       one.apply([routedPeer(2)]);
       two.apply([routedPeer(1)]);
       one.port?.sendCopies(new Array<Uint8Array>(100).fill(udp("10.42.9.9")));
-      await until("all to be punted", () => one.counters().encap.punts === 100n);
-      assert.equal(one.counters().punt.drops["tx_full"], 96n);
+      await until("all but four to be dropped", () => one.counters().punt.drops["tx_full"] === 96n);
+      assert.deepEqual([one.counters().encap.punts, one.counters().punt.txPackets], [100n, 4n]);
       assert.equal(one.punts?.receive(), 4);
       one.port?.sendCopies([udp("10.42.2.7")]);
       assert.equal((await take(two, 1)).length, 1, "known destinations pass meanwhile");
@@ -175,22 +178,27 @@ describe("flows", () => {
       one.apply([routedPeer(2)]);
       two.apply([routedPeer(1)]);
       one.port?.sendCopies([udp("10.42.2.7", 53), udp("10.42.2.7", 23)]);
-      await until("both", () => one.counters().punt.txPackets === 2n);
-      const punts = await punted(one);
-      assert.equal(punts.count, 2);
-      const frames = [0, 1].map((i) => punts.arena.subarray(punts.offset(i), punts.offset(i) + punts.length(i)));
-      assert.equal(one.decide(frames[0] as Uint8Array, "allow"), true);
-      assert.equal(one.decide(frames[1] as Uint8Array, "deny"), true);
-      punts.setLength(1, 0);
-      assert.equal(punts.send(), 1);
+      const punts = one.punts as PacketPort;
+      await until("a verdict on both", () => {
+        const count = punts.receive();
+        for (let i = 0; i < count; i++) {
+          const frame = punts.arena.subarray(punts.offset(i), punts.offset(i) + punts.length(i));
+          const dns = frame[14 + 20 + 3] === 53;
+          assert.equal(one.decide(frame, dns ? "allow" : "deny"), true);
+          if (!dns) punts.setLength(i, 0);
+        }
+        if (count > 0) punts.send();
+        return punts.counters().received === 2n;
+      });
       await take(two, 1);
       one.port?.sendCopies([
         ...new Array<Uint8Array>(10).fill(udp("10.42.2.7", 53)),
         ...new Array<Uint8Array>(5).fill(udp("10.42.2.7", 23)),
       ]);
       assert.equal((await take(two, 10)).length, 10);
+      await until("the others to be dropped", () => one.counters().encap.drops["denied"] === 5n);
       const { encap } = one.counters();
-      assert.deepEqual([encap.punts, encap.txPackets, encap.drops["denied"]], [2n, 11n, 5n]);
+      assert.deepEqual([encap.punts, encap.txPackets], [2n, 11n]);
     }),
   );
 
@@ -238,8 +246,11 @@ describe("flows", () => {
       two.apply([routedPeer(1)]);
       for (let port = 1; port <= 20; port++) one.decide(udp("10.42.2.7", port), "deny");
       one.port?.sendCopies(Array.from({ length: 20 }, (_, index) => udp("10.42.2.7", index + 1)));
-      await until("all", () => one.counters().encap.rxPackets === 20n);
-      assert.deepEqual([one.counters().encap.drops["denied"], one.counters().encap.punts], [4n, 16n]);
+      await until("all to be judged", () => {
+        const { drops, punts } = one.counters().encap;
+        return (drops["denied"] ?? 0n) + punts === 20n;
+      });
+      assert.equal(one.counters().encap.drops["denied"], 4n);
     }),
   );
 
