@@ -33,6 +33,15 @@ uint32_t Publisher::Reclaim() {
   return static_cast<uint32_t>(retired_.size());
 }
 
+bool Publisher::Settled() const {
+  const uint64_t latest = epoch_.load(std::memory_order_seq_cst);
+  for (uint32_t worker = 0; worker < workers_; ++worker) {
+    const uint64_t epoch = seats_[worker].epoch.load(std::memory_order_seq_cst);
+    if (epoch != 0 && epoch != latest) return false;
+  }
+  return true;
+}
+
 const Snapshot* Publisher::Adopt(uint32_t worker) {
   RS_ASSERT(worker < workers_);
   Seat& seat = seats_[worker];

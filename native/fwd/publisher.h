@@ -28,6 +28,9 @@ class Publisher {
   // Control thread. Frees what has become free since; returns how many old snapshots are still
   // held.
   uint32_t Reclaim();
+  // Control thread. Whether every worker holds the latest snapshot or nothing: false while one that
+  // looked before Publish may still carry by what it saw then.
+  bool Settled() const;
 
   // Worker thread, at a batch edge: the current snapshot (nullptr before the first Publish), valid
   // until the next call by the same worker or its Leave.

@@ -16,6 +16,15 @@ namespace {
 
 using steer::Hook;
 
+// A round of a worker takes far less, unless something keeps it from the CPU.
+constexpr int kSettleTries = 1000;
+constexpr long kSettlePauseNs = 100'000;
+
+void Pause(long nanoseconds) {
+  const timespec time{0, nanoseconds};
+  nanosleep(&time, nullptr);
+}
+
 // What passed one port, as the lanes at its ends counted it.
 #define RS_PORT_COUNTERS(X)   \
   X(rx_packets, "rx_packets") \
@@ -215,7 +224,11 @@ base::Status Plane::Apply(std::span<const uint8_t> table) {
   }
   table_version_ = version;
   peers_ = peers;
-  return attached_ ? base::Ok() : Attach();
+  if (attached_) return base::Ok();
+  // A worker that looked while there was no table would drop the first packets that the programs
+  // bring. One that answers to nobody must not keep us for ever.
+  for (int tries = 0; tries < kSettleTries && !publisher_.Settled(); ++tries) Pause(kSettlePauseNs);
+  return Attach();
 }
 
 const std::vector<std::string>& Plane::CounterNames() {
@@ -354,8 +367,7 @@ void Plane::Drain() {
   uint64_t before = FramesReceived();
   uint32_t quiet = 0;
   for (uint32_t waited = 0; waited < kDrainMs && quiet < kQuietMs; ++waited) {
-    const timespec millisecond{0, 1'000'000};
-    nanosleep(&millisecond, nullptr);
+    Pause(1'000'000);
     const uint64_t now = FramesReceived();
     quiet = now == before && FramesPending() == 0 ? quiet + 1 : 0;
     before = now;

@@ -239,6 +239,19 @@ TEST(Publisher, KeepsWhatAWorkerHoldsAndFreesItWhenItMovesOn) {
   EXPECT_EQ(publisher.Reclaim(), 0u);
 }
 
+TEST(Publisher, IsSettledOnceNoWorkerCarriesByWhatItSawBefore) {
+  fwd::Publisher publisher(2);
+  publisher.Adopt(0);
+  publisher.Adopt(1);
+  EXPECT_TRUE(publisher.Settled());
+  publisher.Publish(TableBuilder(1).Build({}));
+  EXPECT_FALSE(publisher.Settled());
+  publisher.Leave(0);
+  EXPECT_FALSE(publisher.Settled()) << "the other looked while there was no table";
+  EXPECT_NE(publisher.Adopt(1), nullptr);
+  EXPECT_TRUE(publisher.Settled());
+}
+
 // A thread sanitizer or an address sanitizer sees any snapshot that is freed too early.
 TEST(Publisher, WorkersNeverSeeAFreedSnapshotWhileTablesAreReplaced) {
   constexpr uint32_t kWorkers = 2;

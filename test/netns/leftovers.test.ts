@@ -30,6 +30,14 @@ function dump(): string {
   return texts.map((text) => text.replace(/ (expires|valid_lft|preferred_lft) \S+/g, "")).join("\n--\n");
 }
 
+/** iptables makes its built-in tables when the first rule comes, and never takes one away again: empty they say nothing. */
+function withoutEmptyTables(ruleset: string): string {
+  return ruleset.replace(
+    /^table ip6? (filter|nat|mangle) \{\n(\tchain [A-Z]+ \{\n\t\ttype .*; policy accept;\n\t\}\n|\n)*\}\n/gm,
+    "",
+  );
+}
+
 function assertComplete(objects: readonly BpfObject[], links: boolean): void {
   const kinds = objects.map(({ kind }) => kind);
   const count = (kind: string) => kinds.filter((one) => one === kind).length;
@@ -73,7 +81,7 @@ for (const [how, choice] of [
   test(`cleanup after SIGKILL of everything leaves no ${how}`, { skip: rootNeeded }, async () => {
     const network = { Network: "10.244.0.0/16", Backend: { Type: "vxlan", DataPlane: choice } };
     await withAgentHost(async (host) => {
-      const shown = () => [host.dump(), host.nft(), bpfAttachments(host.namespace)];
+      const shown = () => [host.dump(), withoutEmptyTables(host.nft()), bpfAttachments(host.namespace)];
       const before = shown();
       await host.startAgent(["--dataplane=userspace"]);
       const dataplane = host.dataplane ?? assert.fail("a data plane");
