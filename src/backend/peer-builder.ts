@@ -36,6 +36,8 @@ export class PeerBuilder {
   readonly #slots = new PeerSlots();
   readonly #macs = new MacCounts();
   readonly #refused = new Map<string, readonly RefusedPeer[]>();
+  /** Of MACs that several claim: whose it is. */
+  #owners = new Map<string, string>();
   #leases: ReadonlyMap<string, Lease> = new Map();
   #isDirect: DirectTest | null = null;
   #nextId = 1;
@@ -48,17 +50,26 @@ export class PeerBuilder {
   /** Of leases that claim different addresses (lease/claims.ts). */
   build(leases: ReadonlyMap<string, Lease>, isDirect: DirectTest): BuiltPeers {
     if (isDirect !== this.#isDirect) this.#redirect(isDirect);
+    const claims = new Set<Peer>();
     for (const [key, , lease] of changesBetween(this.#leases, leases)) {
       const known = this.#known.get(key) ?? UNKNOWN;
-      this.#replace(key, known, lease === undefined ? UNKNOWN : this.#read(key, lease, known, isDirect));
+      const read = lease === undefined ? UNKNOWN : this.#read(key, lease, known, isDirect);
+      const before = new Set(keysOf(known.results));
+      for (const peer of read.results) if (isPeer(peer) && !before.has(macKey(peer))) claims.add(peer);
+      this.#replace(key, known, read);
       if (lease === undefined) this.#known.delete(key);
     }
     this.#leases = leases;
     this.#isDirect = isDirect;
     const peers = this.#slots.list();
     const refused = [...this.#refused.values()].flat();
-    if (!this.#macs.anyShared) return { peers, refused };
-    return { peers: settleMacs(peers, leases, refused), refused };
+    if (!this.#macs.anyShared) {
+      this.#owners.clear();
+      return { peers, refused };
+    }
+    const owners = ownersOf(peers, leases, this.#owners, claims);
+    this.#owners = new Map([...owners].map(([mac, { leaseKey }]) => [mac, leaseKey]));
+    return { peers: settleMacs(peers, owners, refused), refused };
   }
 
   #read(key: string, lease: Lease, known: Known, isDirect: DirectTest): Known {
@@ -107,19 +118,36 @@ function turned(peer: Peer, isDirect: DirectTest): Peer {
   return peer.direct === direct ? peer : { ...peer, direct };
 }
 
-/** Of peers with one VTEP MAC that of the oldest lease stays. */
-function settleMacs(
+/**
+ * Who keeps a VTEP MAC that several claim: who was found to own it before, else who had it before this change, else the oldest
+ * lease. So nobody can take the MAC of a node that is known here, however old his own lease is.
+ */
+function ownersOf(
   peers: readonly Peer[],
   leases: ReadonlyMap<string, Lease>,
-  refused: RefusedPeer[],
-): readonly Peer[] {
+  before: ReadonlyMap<string, string>,
+  claims: ReadonlySet<Peer>,
+): ReadonlyMap<string, Peer> {
   const age = ({ leaseKey }: Peer): bigint => leases.get(leaseKey)?.createRevision ?? 0n;
-  const older = (a: Peer, b: Peer) => (age(a) === age(b) ? a.leaseKey < b.leaseKey : age(a) < age(b));
+  const precedes = (a: Peer, b: Peer): boolean => {
+    const owner = before.get(macKey(a));
+    if ((a.leaseKey === owner) !== (b.leaseKey === owner)) return a.leaseKey === owner;
+    if (claims.has(a) !== claims.has(b)) return claims.has(b);
+    return age(a) === age(b) ? a.leaseKey < b.leaseKey : age(a) < age(b);
+  };
   const owners = new Map<string, Peer>();
   for (const peer of peers) {
     const owner = owners.get(macKey(peer));
-    if (owner === undefined || older(peer, owner)) owners.set(macKey(peer), peer);
+    if (owner === undefined || precedes(peer, owner)) owners.set(macKey(peer), peer);
   }
+  return owners;
+}
+
+function settleMacs(
+  peers: readonly Peer[],
+  owners: ReadonlyMap<string, Peer>,
+  refused: RefusedPeer[],
+): readonly Peer[] {
   return peers.filter((peer) => {
     const owner = owners.get(macKey(peer));
     if (peer.vtepMac === null || owner === peer || owner === undefined) return true;

@@ -4,6 +4,7 @@ import { parseMac } from "../../../src/addr/mac.js";
 import { test } from "node:test";
 import { parsePrefix } from "../../../src/addr/prefix.js";
 import { PeerBuilder } from "../../../src/backend/peer-builder.js";
+import type { Peer } from "../../../src/dataplane/peer-table.js";
 import { readVtepMac } from "../../../src/backend/vxlan/backend-data.js";
 import { parseUnderlay } from "../../../src/host/text.js";
 import type { Lease } from "../../../src/lease/lease.js";
@@ -26,6 +27,10 @@ const node = (third: number, mac = third, revision = third): Lease =>
   lease(`10.244.${third}.0-24`, `192.0.2.${third}`, BigInt(revision), {
     attrs: vxlanAttrs(`192.0.2.${third}`, `02:00:00:00:00:${mac.toString(16).padStart(2, "0")}`),
   });
+
+const macsOf = (peers: readonly Peer[]) => peers.map(({ vtepMac }) => vtepMac);
+const readMac = (lease: Lease) =>
+  new PeerBuilder(OWN, RULES).build(leaseMap(lease), encapsulated).peers[0]?.vtepMac ?? null;
 
 test("a renewed lease gives the same peer, a changed MAC another one with the same number", () => {
   const builder = new PeerBuilder(OWN, RULES);
@@ -62,26 +67,49 @@ test("a copied MAC is refused for as long as its older owner has it", () => {
   );
 });
 
-test("whatever came before, the peers are those that a new builder makes", () => {
+test("an older node that copies the MAC of a known one is refused, and stays so", () => {
+  const builder = new PeerBuilder(OWN, RULES);
+  const victim = node(9);
+  const shown = (...leases: Lease[]) => builder.build(leaseMap(...leases), encapsulated).peers.map((p) => p.leaseKey);
+  assert.deepEqual(shown(node(2), victim), ["10.244.2.0-24", victim.key]);
+  assert.deepEqual(shown(node(2, 9), victim), [victim.key]);
+  assert.deepEqual(shown(node(2, 9), { ...victim, modRevision: 99n }, node(4)), [victim.key, "10.244.4.0-24"]);
+  assert.deepEqual(shown(node(2, 9), node(9, 10), node(4)), ["10.244.2.0-24", victim.key, "10.244.4.0-24"]);
+});
+
+test("whatever came before, the peers are those that a new builder makes, but for who keeps a MAC that several claim", () => {
   const random = new SeededRandom(5);
   const pick = (n: number) => random.below(n);
   const builder = new PeerBuilder(OWN, RULES);
   const leases = new Map<string, Lease>();
+  let before: readonly Peer[] = [];
   for (let step = 0; step < 500; step++) {
     const third = 2 + pick(12);
     const chosen = node(third, 2 + pick(12), 1 + pick(50));
     if (pick(3) === 0) leases.delete(chosen.key);
     else leases.set(chosen.key, chosen);
     const snapshot = new Map(leases);
-    const shown = ({ peers, refused }: ReturnType<PeerBuilder["build"]>) => ({
-      peers: peers.map(({ id: _id, ...peer }) => peer).sort((a, b) => (a.leaseKey < b.leaseKey ? -1 : 1)),
-      refused: refused.map(({ key }) => key).sort(),
-    });
-    assert.deepEqual(
-      shown(builder.build(snapshot, encapsulated)),
-      shown(new PeerBuilder(OWN, RULES).build(snapshot, encapsulated)),
-      `step ${step}`,
-    );
+    const built = builder.build(snapshot, encapsulated);
+    const fresh = new PeerBuilder(OWN, RULES).build(snapshot, encapsulated);
+    const all = ({ peers, refused }: typeof built) =>
+      [...peers.map(({ leaseKey }) => leaseKey), ...refused.map(({ key }) => key)].sort();
+    assert.deepEqual(all(built), all(fresh), `step ${step}`);
+    assert.deepEqual(new Set(macsOf(built.peers)), new Set(macsOf(fresh.peers)), `step ${step}`);
+    assert.equal(new Set(macsOf(built.peers)).size, built.peers.length, `step ${step}: a MAC is one peer's`);
+    for (const { leaseKey, vtepMac, ...peer } of fresh.peers) {
+      const same = built.peers.find((one) => one.leaseKey === leaseKey);
+      if (same !== undefined) assert.deepEqual({ ...same, id: 0 }, { ...peer, leaseKey, vtepMac, id: 0 });
+    }
+    const now = builder.build(snapshot, encapsulated).peers;
+    for (const { leaseKey, vtepMac } of before) {
+      const lease = snapshot.get(leaseKey);
+      if (lease === undefined || readMac(lease) !== vtepMac) continue;
+      assert.ok(
+        now.some((peer) => peer.leaseKey === leaseKey),
+        `step ${step}: ${leaseKey} lost its MAC`,
+      );
+    }
+    before = built.peers;
   }
 });
 
