@@ -19,11 +19,12 @@ const [network, network6, mine] = ["10.244.0.0/16", "fd00:10:244::/48", "10.244.
 const myAddress = parseUnderlay("192.0.2.1");
 assert.ok(network && network6 && mine && myAddress);
 const OWN = { leaseKey: "n1", prefixes: [mine], underlay: [myAddress], vtepMac: parseMac("02:00:00:00:00:01") };
+const encapsulated = () => false;
 const RULES = { leaseType: "vxlan", networks: [network, network6], readVtepMac };
 
-function object(index: number, annotations: Record<string, string>): unknown {
+function object(index: number, annotations: Record<string, string>, year = 2026): unknown {
   const podCIDRs = [`10.244.${index}.0/24`, `fd00:10:244:${index}::/64`];
-  const creationTimestamp = `2026-01-0${index}T00:00:00Z`;
+  const creationTimestamp = `${year}-01-0${index}T00:00:00Z`;
   return { metadata: { name: `n${index}`, uid: `u${index}`, creationTimestamp, annotations }, spec: { podCIDRs } };
 }
 
@@ -39,7 +40,14 @@ function good(index: number, more: Record<string, string> = {}): Record<string, 
   };
 }
 
-function peersOf(objects: readonly unknown[]): readonly Peer[] {
+/** After the nodes of `before` were known. */
+function peersOf(objects: readonly unknown[], before: readonly unknown[] = []): readonly Peer[] {
+  const builder = new PeerBuilder(OWN, RULES);
+  builder.build(settleClaims(leasesOf(before)).leases, encapsulated);
+  return builder.build(settleClaims(leasesOf(objects)).leases, encapsulated).peers;
+}
+
+function leasesOf(objects: readonly unknown[]): ReadonlyMap<string, Lease> {
   const leases = new Map<string, Lease>();
   for (const each of objects) {
     const node = readNode(each, names);
@@ -49,7 +57,7 @@ function peersOf(objects: readonly unknown[]): readonly Peer[] {
     const { subnets, attrs } = decoded;
     leases.set(node.name, { key: node.name, ...subnets, attrs, expiresAt: null, createRevision, modRevision: 1n });
   }
-  return new PeerBuilder(OWN, RULES).build(settleClaims(leases).leases, () => false).peers;
+  return leases;
 }
 
 describe("one node's annotations", () => {
@@ -67,6 +75,9 @@ describe("one node's annotations", () => {
       fc.property(annotations, (said) => {
         const marked = { [names.backendType]: "vxlan", ...said, [names.subnetManager]: "true" };
         assert.deepEqual(ofOthers(peersOf([...others, object(4, marked)])), alone);
+        // A node that is older than its victims takes nothing from those that are known.
+        const older = peersOf([...others, object(4, marked, 2025)], others).map(unnumbered);
+        assert.deepEqual(ofOthers(older), alone.map(unnumbered));
       }),
       { numRuns: 3_000 },
     );
@@ -89,6 +100,10 @@ describe("one node's annotations", () => {
     });
   }
 });
+
+function unnumbered(peer: Peer): Peer {
+  return { ...peer, id: 0 };
+}
 
 function plain(peer: Peer | undefined): unknown {
   return Object.entries(peer ?? {}).map(([name, value]) => [
