@@ -165,7 +165,7 @@ export class AgentHost {
     return texts
       .map((text) => text.split("\n").sort().join("\n"))
       .join("\n--\n")
-      .replace(/ (qlen|valid_lft|preferred_lft|expires) \S+| tentative/g, "")
+      .replace(/ (qlen|valid_lft|preferred_lft|expires|state) \S+| tentative|NO-CARRIER,|,LOWER_UP/g, "")
       .replace(/ (STALE|REACHABLE|DELAY|PROBE|INCOMPLETE|FAILED)\b/g, "");
   }
 
