@@ -54,6 +54,7 @@ describe("openDataplane()", () => {
   for (const [asked, kind] of [
     ["auto", "tap"],
     ["tap", "tap"],
+    ["packet", "packet"],
   ] as const) {
     it(`carries with the underlay port ${asked}, and the kernel goes on when it closes`, {
       skip: rootNeeded,
