@@ -1,6 +1,7 @@
 // Upgrades and rollbacks of a running node, and changes of its configuration that need other ports: what they cost a numbered
 // stream in both directions, and a TCP connection that lasts through all of them.
 //   p1 - n1 (agent of changing version) - switch - n2 (agent) - p2
+// Alone: it judges losses at a rate that takes a good part of a CPU.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { test } from "node:test";
