@@ -1,17 +1,19 @@
 // Runs test suites and counts honestly: a runner that crashes, is killed or runs no test counts as a failure.
 // A suite is "native" (GoogleTest) or a folder of test/ with *.test.ts files; nothing has to be listed to be run.
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 
 /** Suites whose files each get namespaces of their own, so that they cannot meet: seconds allowed to one file. */
-const ISOLATED = { netns: 600, addon: 600, etcd: 300, cli: 300, peers: 600, page: 120 };
+const ISOLATED = { netns: 600, addon: 1200, etcd: 300, cli: 300, peers: 600, page: 120 };
 const FILE_SECONDS = 180;
 /** Need programs that take long to build or are large: run only when named (npm run test:peers, npm run test:page). */
 const ON_REQUEST = ["peers", "page"];
 /** A test file with this line judges times or rates: nothing else of its suite runs beside it. */
 const ALONE = /^\/\/ Alone: /m;
+/** A test file with this line takes about a minute or more: what takes long must not be what everything else waits for. */
+const FIRST = /^\/\/ First: /m;
 /** No network, no root, seconds: what `npm run check` runs. */
 export const FAST = ["tidy", "native", "unit"];
 
@@ -114,10 +116,13 @@ async function runNode(files, prefix, seconds, onLine) {
   return { ...counts, failure };
 }
 
-/** Each file in namespaces of its own, more at a time than there are CPUs as most of them wait; then those that must be alone. */
-async function runIsolated(suite) {
-  const total = { passed: 0, failed: 0, skipped: 0, failure: "" };
-  const runFile = async (file) => {
+/**
+ * Each file of some suites in namespaces of its own, more at a time than there are CPUs as most of them wait; then those that must
+ * be alone. Resolves to a result for each suite.
+ */
+async function runIsolated(suites) {
+  const totals = new Map(suites.map((suite) => [suite, { passed: 0, failed: 0, skipped: 0, failure: "" }]));
+  const runFile = async ({ suite, file }) => {
     const started = Date.now();
     const lines = [];
     const result = await runNode([file], ["scripts/isolated.sh"], ISOLATED[suite], (line) => lines.push(line));
@@ -130,49 +135,67 @@ async function runIsolated(suite) {
     process.stdout.write(
       `  ${result.failed ? "FAIL" : "ok  "} ${file}: ${result.passed} passed, ${result.failed} failed in ${seconds} s\n`,
     );
+    const total = totals.get(suite);
     for (const key of ["passed", "failed", "skipped"]) total[key] += result[key];
   };
-  // Large files first: what takes long must not be what everything else has to be waited for with.
-  const files = testFiles(suite).sort((a, b) => statSync(b).size - statSync(a).size);
-  const alone = files.filter((file) => ALONE.test(readFileSync(file, "utf8")));
-  const waiting = files.filter((file) => !alone.includes(file));
+  const files = suites
+    .flatMap((suite) => testFiles(suite).map((file) => ({ suite, file, text: readFileSync(file, "utf8") })))
+    .sort((a, b) => FIRST.test(b.text) - FIRST.test(a.text) || b.text.length - a.text.length);
+  const alone = files.filter(({ text }) => ALONE.test(text));
+  const waiting = files.filter(({ text }) => !ALONE.test(text));
   const runner = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file);
   };
   await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, runner));
   for (const file of alone) await runFile(file);
-  return total;
+  return totals;
 }
 
-function runSuite(suite) {
-  if (suite === "native") return runNative();
-  if (suite in ISOLATED && process.geteuid() === 0) return runIsolated(suite);
-  return runNode(testFiles(suite), [], ISOLATED[suite] ?? FILE_SECONDS, (line) => process.stdout.write(`${line}\n`));
+const isIsolated = (suite) => suite in ISOLATED && process.geteuid() === 0;
+
+/** Suites that run together: all whose files have namespaces of their own; each of the others by itself. */
+function stagesOf(suites) {
+  const isolated = suites.filter(isIsolated);
+  const stages = suites.filter((suite) => !isIsolated(suite)).map((suite) => [suite]);
+  return isolated.length > 0 ? [...stages, isolated] : stages;
 }
 
-/** Runs the suites one after the other and returns the totals. */
+/** Runs a stage; resolves to a result for each of its suites. */
+async function runStage(suites) {
+  const [suite] = suites;
+  if (isIsolated(suite)) return runIsolated(suites);
+  if (suite === "native") return new Map([[suite, await runNative()]]);
+  const print = (line) => process.stdout.write(`${line}\n`);
+  return new Map([[suite, await runNode(testFiles(suite), [], ISOLATED[suite] ?? FILE_SECONDS, print)]]);
+}
+
+/** Runs the suites, cheap ones first, and returns the totals. */
 export async function runSuites(suites) {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   mkdirSync(".setup", { recursive: true });
   const totals = { passed: 0, failed: 0, skipped: 0 };
-  for (const [index, suite] of suites.entries()) {
+  const stages = stagesOf(suites);
+  for (const [index, stage] of stages.entries()) {
     const started = Date.now();
-    process.stdout.write(`[${index + 1}/${suites.length}] ${suite} tests\n`);
-    const result = await runSuite(suite);
-    let { failed } = result;
-    if (result.failure && failed === 0) {
-      failed = 1;
-      process.stdout.write(`  FAIL the ${suite} runner: ${result.failure}\n`);
-    } else if (result.passed + failed === 0) {
-      failed = 1;
-      process.stdout.write(`  FAIL the ${suite} runner ran no test\n`);
-    }
+    process.stdout.write(`[${index + 1}/${stages.length}] ${stage.join(", ")} tests\n`);
+    const results = await runStage(stage);
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
-    const skips = result.skipped > 0 ? `, ${result.skipped} skipped` : "";
-    process.stdout.write(`      ${suite}: ${result.passed} passed, ${failed} failed${skips} in ${seconds} s\n`);
-    totals.passed += result.passed;
-    totals.failed += failed;
-    totals.skipped += result.skipped;
+    for (const [suite, result] of results) {
+      let { failed } = result;
+      if (result.failure && failed === 0) {
+        failed = 1;
+        process.stdout.write(`  FAIL the ${suite} runner: ${result.failure}\n`);
+      } else if (result.passed + failed === 0) {
+        failed = 1;
+        process.stdout.write(`  FAIL the ${suite} runner ran no test\n`);
+      }
+      const skips = result.skipped > 0 ? `, ${result.skipped} skipped` : "";
+      process.stdout.write(`      ${suite}: ${result.passed} passed, ${failed} failed${skips}\n`);
+      totals.passed += result.passed;
+      totals.failed += failed;
+      totals.skipped += result.skipped;
+    }
+    process.stdout.write(`      in ${seconds} s\n`);
   }
   return totals;
 }

@@ -1,5 +1,6 @@
 // What etcd does to its clients on bad days. Through all of it, no peer that the store still holds is ever withdrawn, and
 // afterwards our table is the store's again.
+// First: it waits for silence to be noticed.
 import assert from "node:assert/strict";
 import { cp, rm } from "node:fs/promises";
 import { join } from "node:path";

@@ -282,7 +282,7 @@ TEST_P(Coalescing, SegmentingWhatWasCoalescedGivesBackWhatCameIn) {
   std::mt19937 random(family());
   const auto chance = [&](uint32_t one_in) { return random() % one_in == 0; };
   uint64_t merged = 0;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 100; ++round) {
     std::vector<One> flows;
     for (uint16_t i = 0; i < 3; ++i) {
       One one = Base();
@@ -337,7 +337,7 @@ TEST_P(Coalescing, SegmentingWhatWasCoalescedGivesBackWhatCameIn) {
     }
     ASSERT_EQ(sent, received) << "round " << round;
   }
-  EXPECT_GT(merged, 1000u);
+  EXPECT_GT(merged, 250u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Coalescing, ::testing::Values(4, 6),

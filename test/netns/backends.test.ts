@@ -1,5 +1,6 @@
 // Each backend in a lab of three nodes with real agents: whole TCP streams, small UDP and the MTU to the byte, both ways and in
 // both families where the backend has them, and what happens to nodes: join, restart, another MAC, another IP address, leave.
+// First: it takes every backend through every change of a cluster.
 import assert from "node:assert/strict";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";

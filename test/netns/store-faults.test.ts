@@ -1,6 +1,7 @@
 // What can happen to etcd, while a numbered stream runs between two nodes: it costs the stream nothing, no node loses a peer at
 // any moment, and afterwards the nodes follow etcd again.
 //   p1 - n1 (agent, data plane) - switch (etcd) - n2 (agent, data plane) - p2
+// First: it waits a minute for silence to be noticed.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
