@@ -38,6 +38,7 @@ int rs_overlay_egress(struct __sk_buff* skb) {
   if (!state || !rs_alive(state)) return TCX_NEXT;
   /* A frame that came from our overlay TAP is one the worker handed back for the kernel path. */
   if (skb->ingress_ifindex == state->overlay_ifindex) return TCX_NEXT;
+  if (skb->mark == RS_KERNEL_PATH_MARK) return TCX_NEXT;
   const struct ethhdr* eth = (const void*)(long)skb->data;
   if ((const void*)(eth + 1) > (const void*)(long)skb->data_end || !rs_carried(skb, eth))
     return TCX_NEXT;

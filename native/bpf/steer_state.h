@@ -15,6 +15,11 @@ enum {
       3712, /* 4096-byte umem frame less XDP_PACKET_HEADROOM (256) less our headroom (128). */
 };
 
+/* A packet with exactly this mark at the egress of flannel.<VNI> is for the kernel path, alive or
+ * not: `ripstop ping` measures it so. Marks end where a packet leaves its network namespace: pods
+ * cannot set one here. No bit is among those that others test for (docs/decisions/0114). */
+enum { RS_KERNEL_PATH_MARK = 0x1052 };
+
 enum rs_encapsulation {
   RS_ENCAPSULATION_VXLAN = 1,
   RS_ENCAPSULATION_UDP =

@@ -1,11 +1,11 @@
-// `ripstop ping NODE`: one peer over the underlay and over the overlay, who carried the latter, and the longest packet that gets
-// through. Exit codes: 0 the overlay answers, 1 it does not.
-import type { Command } from "commander";
-import { askDataplane, readNodeStatus } from "../agent/node-status.js";
+// `ripstop ping NODE`: one peer over the underlay and over each path of the overlay, and the longest packet that gets through
+// each. Exit codes: 0 every path that was tried answers, 1 one does not.
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { readNodeStatus } from "../agent/node-status.js";
 import { runPaths } from "../agent/run-dir.js";
 import { type ExpectedPeer, readExpectation } from "../doctor/expectation.js";
-import { ping, type PingAnswer, searchMtu } from "../doctor/probe.js";
-import { overlayAddress } from "../doctor/reach-checks.js";
+import { type Leg, measureLegs } from "../doctor/path-legs.js";
+import type { PingAnswer } from "../doctor/probe.js";
 import { RipstopError } from "../lib/errors.js";
 import { textTable } from "../lab/text-table.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
@@ -13,23 +13,14 @@ import { examples } from "./help.js";
 import { toJson } from "./json.js";
 import { outputOption, runDirOption, stateDirOption } from "./shared-options.js";
 
-const COUNT = 10;
-const LEAST_BYTES = 100;
-const MOST_BYTES = 9_000;
-const USUAL_BYTES = 1_500;
+const COUNT = 100;
 
 interface PingFlags {
   readonly output: string;
   readonly runDir: string;
   readonly stateDir: string;
   readonly mtu: boolean;
-}
-
-interface Leg {
-  readonly path: string;
-  readonly address: string;
-  readonly answer: PingAnswer;
-  readonly mtu: number | null;
+  readonly count: number;
 }
 
 export const pingCommand: OptionsCommand = {
@@ -37,25 +28,33 @@ export const pingCommand: OptionsCommand = {
   register(program: Command, context: CommandContext, finish: (exitCode: number) => void): void {
     program
       .command("ping")
-      .description("compare underlay and overlay to one peer: latency, who carried it, longest packet")
+      .description(
+        "one peer over the underlay, and the overlay via user space and via the kernel (exit code: 0 all answer)",
+      )
       .argument("<node>", "its public address, an address or its subnet in the overlay, or its lease")
+      .addOption(new Option("-c, --count <number>", "pings on each path").default(COUNT).argParser(parseCount))
       .option("--no-mtu", "do not search for the longest packet")
       .addOption(outputOption())
       .addOption(runDirOption())
       .addOption(stateDirOption())
-      .addHelpText("after", examples(["ripstop ping 192.168.77.2", "10 pings on each path, then the MTU of each"]))
+      .addHelpText(
+        "after",
+        examples(
+          ["ripstop ping 192.168.77.2", "100 pings on each path, then the longest packet that each carries"],
+          ["ripstop ping -c 10 --no-mtu 192.168.77.2", "a quick look"],
+        ),
+      )
       .action(async (node: string, flags: PingFlags) => {
         const legs = await measure(node, flags);
         context.out(flags.output === "json" ? toJson(legs) : format(legs));
-        finish(legs.at(-1)?.answer.received === 0 ? 1 : 0);
+        finish(legs.some(({ answer }) => answer?.received === 0) ? 1 : 0);
       });
   },
 };
 
-async function measure(node: string, { runDir, stateDir, mtu }: PingFlags): Promise<readonly Leg[]> {
+async function measure(node: string, { runDir, stateDir, mtu, count }: PingFlags): Promise<readonly Leg[]> {
   const paths = runPaths(runDir);
-  const status = await readNodeStatus(paths);
-  const expected = await readExpectation(status, stateDir);
+  const expected = await readExpectation(await readNodeStatus(paths), stateDir);
   const peer = expected === null ? undefined : find(expected.peers, node);
   if (expected === null || peer === undefined) {
     const known =
@@ -68,22 +67,7 @@ async function measure(node: string, { runDir, stateDir, mtu }: PingFlags): Prom
       `no peer is called ${node}; known are ${known || "none"}: see \`ripstop peers\``,
     );
   }
-  const inside = overlayAddress(peer, expected.backend);
-  const inner = expected.mtu ?? USUAL_BYTES - expected.overhead[4];
-  const leg = async (path: string, address: string, guess: number): Promise<Leg> => {
-    const answer = await ping(address, { count: COUNT });
-    const longest = !mtu || answer.received === 0 ? null : await searchMtu(address, LEAST_BYTES, MOST_BYTES, guess);
-    return { path, address, answer, mtu: longest };
-  };
-  const legs = [await leg("underlay", peer.publicIp, inner + expected.overhead[peer.publicIp.includes(":") ? 6 : 4])];
-  if (inside === null) return legs;
-  const sent = async () => (await askDataplane(paths.dataplaneSocket)).counters?.encap.txPackets ?? null;
-  const before = await sent();
-  const over = await leg("overlay", inside, inner);
-  const after = await sent();
-  const carried =
-    before === null || after === null ? "kernel" : after - before >= BigInt(COUNT) ? "user space" : "kernel";
-  return [...legs, { ...over, path: peer.direct ? "overlay (direct route)" : `overlay (${carried})` }];
+  return measureLegs(peer, expected, { count, mtu, dataplaneSocket: paths.dataplaneSocket });
 }
 
 function find(peers: readonly ExpectedPeer[], node: string): ExpectedPeer | undefined {
@@ -99,18 +83,35 @@ function find(peers: readonly ExpectedPeer[], node: string): ExpectedPeer | unde
   });
 }
 
+const FORCED = `
+OUT and BACK: who encapsulated and who decapsulated on this node. "via kernel" forces the way out alone, by a mark that the
+steering knows; the peer decapsulates and answers by whichever path it has chosen, which cannot be seen from here.
+`;
+
 function format(legs: readonly Leg[]): string {
-  const ms = (value: number | null) => (value === null ? "-" : value.toFixed(3));
-  return textTable([
-    ["PATH", "ADDRESS", "ANSWERED", "MIN MS", "MEDIAN MS", "MAX MS", "LONGEST PACKET"],
-    ...legs.map(({ path, address, answer, mtu }) => [
+  const ms = (value: number | null | undefined) => value?.toFixed(3) ?? "-";
+  const loss = ({ sent, received }: PingAnswer) => `${Math.round(((sent - received) / sent) * 1000) / 10} %`;
+  const table = textTable([
+    ["PATH", "ADDRESS", "LOSS", "MIN MS", "AVG MS", "P99 MS", "LONGEST PACKET", "OUT", "BACK"],
+    ...legs.map(({ path, address, answer, mtu, out, back }) => [
       path,
       address,
-      `${answer.received}/${answer.sent}`,
-      ms(answer.minMs),
-      ms(answer.medianMs),
-      ms(answer.maxMs),
+      answer === null ? "-" : loss(answer),
+      ...[answer?.minMs, answer?.avgMs, answer?.p99Ms].map(ms),
       mtu === null ? "-" : `${mtu}`,
+      out ?? "-",
+      back ?? "-",
     ]),
   ]);
+  const missing = legs
+    .filter(({ why }) => why !== undefined)
+    .map(({ path, why }) => `\n${path}: not measured; ${why}\n`);
+  return `${table}${missing.join("")}${legs.length > 2 ? FORCED : ""}`;
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 1000)
+    throw new InvalidArgumentError("It must be a number from 1 to 1000.");
+  return count;
 }

@@ -16,41 +16,54 @@ export interface PingAnswer {
   readonly received: number;
   /** Milliseconds; null without an answer. */
   readonly minMs: number | null;
-  readonly medianMs: number | null;
-  readonly maxMs: number | null;
+  readonly avgMs: number | null;
+  readonly p99Ms: number | null;
 }
 
 export interface PingOptions {
   readonly count?: number;
+  readonly intervalSeconds?: number;
   /** Length of the whole IP packet; it must not be fragmented. */
   readonly bytes?: number;
+  /** SO_MARK of the requests. */
+  readonly mark?: number;
   readonly run?: CommandRunner;
 }
 
 export async function ping(address: string, options: PingOptions = {}): Promise<PingAnswer> {
-  const count = options.count ?? 3;
+  const { count = 3, intervalSeconds = 0.1, bytes, mark, run = runCommand } = options;
   const family = familyOf(address);
-  const size = options.bytes === undefined ? [] : ["-M", "do", "-s", `${options.bytes - ICMP_OVERHEAD[family]}`];
-  const argv = ["ping", `-${family}`, "-n", "-c", `${count}`, "-i", "0.1", "-W", "1", ...size, address];
-  const { stdout } = await (options.run ?? runCommand)(argv, {
+  const size = bytes === undefined ? [] : ["-M", "do", "-s", `${bytes - ICMP_OVERHEAD[family]}`];
+  const marked = mark === undefined ? [] : ["-m", `${mark}`];
+  const pace = ["-c", `${count}`, "-i", `${intervalSeconds}`, "-W", "1"];
+  const { stdout } = await run(["ping", `-${family}`, "-n", ...pace, ...size, ...marked, address], {
     environment: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   });
-  const times = [...stdout.matchAll(/ time=([\d.]+) ms/g)].map(([, ms]) => Number(ms)).sort((a, b) => a - b);
+  const lines = [...stdout.matchAll(/ icmp_seq=(\d+) .*time=([\d.]+) ms$/gm)]; // "(DUP!)" stands behind "ms".
+  const times = lines.map(([, , ms]) => Number(ms)).sort((a, b) => a - b);
   return {
     sent: count,
     received: times.length,
     minMs: times[0] ?? null,
-    medianMs: times[times.length >> 1] ?? null,
-    maxMs: times.at(-1) ?? null,
+    avgMs: times.length === 0 ? null : times.reduce((sum, ms) => sum + ms, 0) / times.length,
+    p99Ms: times[Math.ceil(times.length * 0.99) - 1] ?? null,
   };
 }
 
-/**
- * The longest packet that gets through unfragmented, between `least` (known to pass) and `most`; null: not even `least`.
- * `guess`: what it probably is, tried first.
- */
-export async function searchMtu(address: string, least: number, most: number, guess = most): Promise<number | null> {
-  const passes = async (bytes: number): Promise<boolean> => (await ping(address, { count: 2, bytes })).received > 0;
+export interface MtuSearch {
+  /** Known to pass. */
+  readonly least: number;
+  readonly most: number;
+  /** What it probably is, tried first; `most` without. */
+  readonly guess?: number;
+  readonly mark?: number;
+}
+
+/** The longest packet that gets through unfragmented; null: not even `least`. */
+export async function searchMtu(address: string, search: MtuSearch): Promise<number | null> {
+  const { least, most, guess = most, mark } = search;
+  const passes = async (bytes: number): Promise<boolean> =>
+    (await ping(address, { count: 2, bytes, ...(mark === undefined ? {} : { mark }) })).received > 0;
   let [low, high] = [least, most + 1];
   if (await passes(guess)) low = guess;
   else high = guess;

@@ -83,7 +83,7 @@ function silentOverlay(peer: ExpectedPeer, inside: string, underlay: boolean, { 
 
 async function checkFullSize(peer: ExpectedPeer, inside: string, expected: Expectation): Promise<Finding> {
   if (expected.mtu === null) return ok("reach", `${inside} answers`);
-  const passes = await searchMtu(inside, SMALL, expected.mtu);
+  const passes = await searchMtu(inside, { least: SMALL, most: expected.mtu });
   if (passes === expected.mtu) return ok("reach", `${inside} answers packets of ${passes} bytes`);
   const family = peer.publicIp.includes(":") ? 6 : 4;
   const path = (passes ?? SMALL) + expected.overhead[family];

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type LabNode, labFiles } from "../../src/lab/plan.js";
+import type { Leg } from "../../src/doctor/path-legs.js";
 import { exitOf, killAgent, must, ripstop, startRipstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 import { until } from "../support/until.js";
@@ -93,18 +94,47 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
       });
 
       await t.test("ping", () => {
-        const { status, stdout } = ripstop(one, "ping", runDir(one), stateDir(one), two.underlay, "-o", "json");
-        const legs = JSON.parse(stdout) as Array<{ path: string; mtu: number; answer: { received: number } }>;
-        assert.equal(status, 0);
+        const { status, stdout } = ripstop(one, "ping", runDir(one), stateDir(one), two.underlay, "-c50", "-o", "json");
+        const legs = JSON.parse(stdout) as Leg[];
+        assert.equal(status, 0, stdout);
         assert.deepEqual(
-          legs.map(({ path, mtu, answer }) => [path, mtu, answer.received]),
+          legs.map(({ path, mtu, answer, out }) => [path, mtu, answer?.received, out?.replace(" and kernel", "")]),
           [
-            ["underlay", 1500, 10],
-            ["overlay (user space)", 1450, 10],
+            ["underlay", 1500, 50, undefined],
+            ["overlay via user space", 1450, 50, "user space"],
+            ["overlay via kernel", 1450, 50, "kernel"],
           ],
         );
+        for (const { answer } of legs) {
+          const { minMs, avgMs, p99Ms } = answer as Record<"minMs" | "avgMs" | "p99Ms", number>;
+          assert.ok(minMs > 0 && minMs <= avgMs && minMs <= p99Ms, stdout);
+        }
         const unknown = ripstop(one, "ping", runDir(one), stateDir(one), "10.9.9.9");
         assert.match(unknown.stderr, /no peer is called 10\.9\.9\.9; known are .*192\.168\.77\.2.* \(PEER_UNKNOWN\)/);
+      });
+
+      await t.test("ping when only one path of the overlay works", () => {
+        const [prefix = ""] = must(two.namespace, "ip -4 -o address show dev flannel.1").match(/10[\d.]+/) ?? [];
+        const pinged = () => ripstop(one, "ping", "--no-mtu", "-c5", runDir(one), stateDir(one), prefix);
+        // What the kernel encapsulates passes this node's own OUTPUT chain; what the data plane does, does not.
+        must(one.namespace, "iptables -A OUTPUT -p udp --dport 8472 -j DROP");
+        const { status, stdout } = pinged();
+        must(one.namespace, "iptables -F OUTPUT");
+        assert.equal(status, 1, stdout);
+        assert.match(stdout, /^overlay via user space +\S+ +0 % .* user space/m);
+        assert.match(stdout, /^overlay via kernel +\S+ +100 % +- +- +- +- +kernel +-$/m);
+      });
+
+      await t.test("a pod cannot choose its path by a mark", () => {
+        const sent = () => {
+          const all = JSON.parse(ripstop(one, "peers", runDir(one), two.underlay, "-o", "json").stdout) as Array<{
+            traffic: { sent: { packets: number } };
+          }>;
+          return all[0]?.traffic.sent.packets ?? assert.fail("no traffic is counted");
+        };
+        const before = sent();
+        must(one.pod, `ping -m ${0x1052} -c 5 -i 0.02 -q ${podOf(two)}`);
+        assert.equal(sent() - before, 5);
       });
 
       await t.test("connectivity of all pairs", () => {

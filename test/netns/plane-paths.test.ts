@@ -6,7 +6,10 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import type { Counters } from "../../src/dataplane/counters.js";
-import { KERNEL_PEER_DEVICE, kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
+
+import { ping } from "../../src/doctor/probe.js";
+import { withPrefix } from "../../src/host/command.js";
+import { KERNEL_PEER_DEVICE, kernelPeerSubnet, kernelPeerVtep } from "../../src/lab/kernel-peer.js";
 import type { LabNode, LabPlan } from "../../src/lab/plan.js";
 import { podAddress } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
@@ -56,6 +59,7 @@ for (const [name, choice] of choices) {
         await everyKind(plan);
         assertAllDelivered(await restingCounters(() => plane.client.counters()), "our node");
         await everyWorkerCarries(plane, choice.workers ?? 1);
+        await markedPacketsAreTheKernels(plane, ours, kernel);
       } finally {
         await plane.stop();
       }
@@ -104,6 +108,17 @@ async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane
   // The kernel counts what we joined (docs/decisions/0086) as one.
   if (lane === "encap") assert.equal(kernelDevice.rxPackets, Number(counted.encap.txFrames) + kernelShare);
   else assert.equal(kernelDevice.txPackets, UDP_PACKETS);
+}
+
+/** `ripstop ping` measures the kernel's path so, while the data plane carries everything else. */
+async function markedPacketsAreTheKernels(plane: HandDrivenPlane, ours: LabNode, kernel: LabNode): Promise<void> {
+  const vtep = kernelPeerVtep(kernel).v4.base;
+  const before = await restingCounters(() => plane.client.counters());
+  const { txPackets } = await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE);
+  const { received } = await ping(vtep, { mark: 0x1052, run: withPrefix(["ip", "netns", "exec", ours.namespace]) });
+  assert.equal(received, 3);
+  assert.ok((await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE)).txPackets >= txPackets + 3);
+  assert.equal(countersSince(before, await restingCounters(() => plane.client.counters())).encap.rxPackets, 0n);
 }
 
 /** Flows are spread over the workers, and the workers' own counts add up to the sums, to the packet. */
