@@ -1,3 +1,4 @@
+// Who carried a ping, judged by counters; what is read from the words of the ping program.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { carrierOf } from "../../../src/doctor/path-legs.js";
