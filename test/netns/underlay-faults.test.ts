@@ -109,9 +109,10 @@ async function settledResources(plan: LabPlan, node: LabNode): Promise<Resources
       const now = JSON.stringify({ ...seen, agentMiB: 0 });
       const same = now === last;
       last = now;
-      return same ? seen : null;
+      // A predecessor ends in its own time, and one that never does is found here.
+      return same && seen.planes === 1 ? seen : null;
     },
-    { timeoutMs: 10_000, everyMs: 200 },
+    { timeoutMs: 30_000, everyMs: 200 },
   );
 }
 
