@@ -60,16 +60,16 @@ void EventSocket::Run() {
 
 bool EventSocket::Drain() {
   std::vector<Notice> notices;
-  bool overrun = false;
   while (notices.size() < kNoticesMax) {
     const ssize_t size = ReceiveDatagram(netlink_.get(), datagram_);
     if (size < 0 && errno == ENOBUFS) {
-      overrun = true;
+      congested_ = true;
       continue;
     }
     if (size < 0) {
-      const bool empty = errno == EAGAIN || errno == EWOULDBLOCK;
-      Publish(std::move(notices), overrun, empty ? 0 : errno);
+      const int os_error = errno;
+      const bool empty = os_error == EAGAIN || os_error == EWOULDBLOCK;
+      Publish(std::move(notices), std::exchange(congested_, false), empty ? 0 : os_error);
       return empty;
     }
     std::span<const uint8_t> rest(datagram_.data(), static_cast<size_t>(size));
@@ -85,7 +85,7 @@ bool EventSocket::Drain() {
           rest.subspan(std::min(rest.size(), static_cast<size_t>(NLMSG_ALIGN(header.nlmsg_len))));
     }
   }
-  Publish(std::move(notices), overrun, 0);
+  Publish(std::move(notices), congested_, 0);
   return true;
 }
 

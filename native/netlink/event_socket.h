@@ -51,6 +51,8 @@ class EventSocket {
   base::UniqueFd stop_;  // eventfd.
   std::function<void()> wake_;
   std::vector<uint8_t> datagram_;
+  // The kernel drops more, and says so only once, until everything it holds has been read.
+  bool congested_ = false;
   std::mutex mutex_;
   Gathered gathered_;   // Under mutex_.
   bool woken_ = false;  // Under mutex_: the consumer has been told and has not taken yet.

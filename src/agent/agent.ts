@@ -233,7 +233,10 @@ export class Agent {
       over.abort();
       await wishes;
       news = null;
-      if (why !== null && !signal.aborted) session = await this.#nextSession(started, session, why, signal);
+      if (why === null || signal.aborted) continue;
+      session = await this.#nextSession(started, session, why, signal);
+      // Those that came while it was made went to the one before.
+      session.update(this.#peers, this.#quarantined);
     }
     this.#board.stopping();
     await Promise.all([...background, this.#plane.ended()]);
@@ -312,7 +315,6 @@ export class Agent {
         await this.#plane.makeWay(next.backend);
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
-        next.update(this.#peers, this.#quarantined);
         this.#board.session(next);
         await tellSubnet(given, next, own);
         await tellRuntime(given, next, own);

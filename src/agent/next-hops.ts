@@ -20,12 +20,17 @@ interface Entry {
   hop: PeerHop | null;
   dueMs: number;
   failures: number;
+  /** Something was heard since it was asked for, so that the answer may be older than the news. */
+  doubted: boolean;
 }
 
 export class NextHopBook {
   readonly #random: () => number;
   readonly #hops = new Map<number, NextHop>();
   #turned = new Set<number>();
+  /** What the kernel says while a question is under way: the answer may be older. */
+  readonly #heard = new Map<string, Mac | null>();
+  #asking = false;
   readonly #entries = new Map<number, Entry>();
   /** The MACs we go by, and how many peers are behind each. */
   readonly #neighbors = new Map<string, { mac: Mac | null; peers: number }>();
@@ -57,31 +62,40 @@ export class NextHopBook {
     const { gone, come } = peerChanges(this.#peers, peers);
     this.#peers = peers;
     for (const { id } of gone) this.#forget(id);
-    for (const peer of come) this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0 });
+    for (const peer of come) this.#entries.set(peer.id, { peer, hop: null, dueMs: 0, failures: 0, doubted: false });
     const stays = new Set(come.map(({ id }) => id));
     for (const { id } of gone) if (!stays.has(id) && this.#hops.delete(id)) this.#turned.add(id);
     if (come.length > 0) this.#nextDueMs = 0;
     return come.length > 0;
   }
 
+  /** To be asked for now; what is heard from here on makes their answers doubtful. */
   due(nowMs: number): readonly Peer[] {
     if (this.#nextDueMs > nowMs) return [];
+    this.#heard.clear();
     const due: Peer[] = [];
-    for (const { peer, dueMs } of this.#entries.values()) if (dueMs <= nowMs) due.push(peer);
-    if (due.length === 0) this.#nextDueMs = this.#earliest();
+    for (const entry of this.#entries.values()) {
+      if (entry.dueMs > nowMs) continue;
+      entry.doubted = false;
+      due.push(entry.peer);
+    }
+    this.#asking = due.length > 0;
+    if (!this.#asking) this.#nextDueMs = this.#earliest();
     return due;
   }
 
-  /** True when a hop is another than before. A peer that changed in the meantime stays due. */
+  /** True when a hop is another than before. A peer of which something was heard in the meantime stays due. */
   learn(asked: readonly Peer[], found: ReadonlyMap<number, PeerHop>, nowMs: number): boolean {
     let changed = false;
+    this.#asking = false;
     for (const peer of asked) {
       const entry = this.#entries.get(peer.id);
       if (entry?.peer !== peer) continue;
       this.#point(entry, found.get(peer.id) ?? null);
       const mac = entry.hop?.mac ?? null;
       entry.failures = mac === null ? entry.failures + 1 : 0;
-      entry.dueMs = Math.ceil((nowMs + this.#pauseMs(entry)) / GRAIN_MS) * GRAIN_MS;
+      const doubted = entry.doubted || this.#contradicts(entry.hop);
+      entry.dueMs = doubted ? 0 : Math.ceil((nowMs + this.#pauseMs(entry)) / GRAIN_MS) * GRAIN_MS;
       if (!this.#set(peer.id, mac, entry.hop?.pathMtu ?? 0)) continue;
       this.#turned.add(peer.id);
       changed = true;
@@ -92,17 +106,36 @@ export class NextHopBook {
 
   /** What the kernel says of a neighbor; null: it does not answer. True when peers are due because of it. */
   neighbor(address: string, mac: Mac | null): boolean {
+    if (this.#asking) this.#heard.set(address, mac);
     const believed = this.#neighbors.get(address);
     if (believed === undefined || believed.mac === mac) return false;
-    for (const entry of this.#entries.values()) if (entry.hop?.neighbor === address) entry.dueMs = 0;
-    this.#nextDueMs = 0;
-    return true;
+    return this.#expire((hop) => hop?.neighbor === address);
   }
 
-  /** The ways are others: everything is due. */
-  expire(): void {
-    for (const entry of this.#entries.values()) entry.dueMs = 0;
-    if (this.#entries.size > 0) this.#nextDueMs = 0;
+  /** A link is another than before: one that goes down takes its IPv4 routes with it without a word. As neighbor(). */
+  link(device: string): boolean {
+    return this.#expire((hop) => hop?.device === device);
+  }
+
+  /** The ways are others: everything is due. As neighbor(). */
+  expire(): boolean {
+    return this.#expire(() => true);
+  }
+
+  #expire(concerned: (hop: PeerHop | null) => boolean): boolean {
+    let any = false;
+    for (const entry of this.#entries.values()) {
+      if (!concerned(entry.hop)) continue;
+      entry.dueMs = 0;
+      entry.doubted = true;
+      any = true;
+    }
+    if (any) this.#nextDueMs = 0;
+    return any;
+  }
+
+  #contradicts(hop: PeerHop | null): boolean {
+    return hop !== null && this.#heard.has(hop.neighbor) && this.#heard.get(hop.neighbor) !== hop.mac;
   }
 
   #forget(id: number): void {

@@ -63,11 +63,22 @@ export class PlaneWish {
   }
 
   hear(event: HostEvent): void {
-    if (event.kind === "neighbor") {
-      if (this.#hops.neighbor(event.address, event.mac)) this.#resolve.kick();
-    } else if (event.kind === "route" || event.kind === "overrun") {
-      this.#hops.expire();
-      this.#resolve.kick();
+    if (this.#changesHops(event)) this.#resolve.kick();
+  }
+
+  #changesHops(event: HostEvent): boolean {
+    switch (event.kind) {
+      case "neighbor":
+        return this.#hops.neighbor(event.address, event.mac);
+      case "link":
+        return this.#hops.link(event.name);
+      case "route":
+      case "policy":
+      case "overrun":
+        return this.#hops.expire();
+      case "address":
+      case "peer":
+        return false;
     }
   }
 
@@ -85,7 +96,8 @@ export class PlaneWish {
       const due = this.#hops.due(startMs);
       if (due.length === 0) continue;
       try {
-        const found = await overlay.nextHops(due);
+        const found = await overlay.nextHops(due, signal);
+        if (signal.aborted) return;
         if (this.#hops.learn(due, found, clock.nowMs())) this.#publish();
       } catch (error) {
         logger.debug("cannot resolve next hops", { error });

@@ -12,9 +12,11 @@ import type { Logger } from "../observe/logger.js";
 
 /** Changes that come together are applied together. */
 const PACE_MS = 15;
-/** Kernel events come in bursts; between two comparisons at least this, or so many times what one costs. */
+/** Kernel events come in bursts; between two comparisons this, or so many times what one costs, but never more than a while:
+ * on a busy machine one that costs little takes long. */
 const DISTRUST_MS = 50;
 const DISTRUST_COSTS = 10;
+const DISTRUST_MAX_MS = 2_000;
 /** Without any event. */
 const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
@@ -136,7 +138,7 @@ export class Reconciler {
   }
 
   #schedule(nowMs: number, costMs: number): void {
-    this.#mayCompareAtMs = nowMs + Math.max(DISTRUST_MS, costMs * DISTRUST_COSTS);
+    this.#mayCompareAtMs = nowMs + Math.min(DISTRUST_MAX_MS, Math.max(DISTRUST_MS, costMs * DISTRUST_COSTS));
     this.#mustCompareAtMs = nowMs + Math.min(PERIOD_MAX_MS, Math.max(PERIOD_MIN_MS, costMs * PERIOD_COSTS));
   }
 

@@ -154,12 +154,14 @@ export class Session {
     const { parts } = this.#given;
     while (!signal.aborted) {
       try {
-        for await (const events of parts.host.events(signal)) for (const event of events) this.#hear(running, event);
+        // Listens from here on; what happened since the first look, or since a stream broke off, nobody told.
+        const heard = parts.host.events(signal);
+        this.#notice(running, { kind: "overrun" });
+        for await (const events of heard) for (const event of events) this.#hear(running, event);
       } catch (error) {
+        this.#overruns++;
         parts.logger.warn("kernel events are interrupted; the periodic comparison goes on", { error });
         await parts.clock.sleep(RETRY_MS, signal);
-        // What happened in between nobody told.
-        this.#hear(running, { kind: "overrun" });
       }
     }
   }
@@ -169,8 +171,12 @@ export class Session {
     return { passes: this.#running?.reconciler.durations.reading ?? null, overruns: this.#overruns };
   }
 
-  #hear({ overlay, reconciler, wish, taps }: Running, event: HostEvent): void {
+  #hear(running: Running, event: HostEvent): void {
     if (event.kind === "overrun") this.#overruns++;
+    this.#notice(running, event);
+  }
+
+  #notice({ overlay, reconciler, wish, taps }: Running, event: HostEvent): void {
     if (this.#concernsInterfaces(event)) this.#interfaces.kick();
     if (concernsOverlay(event, overlay, this.external.name)) reconciler.distrust();
     wish?.hear(event);
@@ -179,7 +185,7 @@ export class Session {
 
   /** Pods come and go with links of their own, which cannot become the external interface unless a name was asked for. */
   #concernsInterfaces(event: HostEvent): boolean {
-    const { iface, ifaceRegex } = this.#given.options;
+    const { iface, ifaceRegex, ifaceCanReach } = this.#given.options;
     switch (event.kind) {
       case "link":
         return event.index === this.external.index || iface.length > 0 || ifaceRegex.length > 0;
@@ -187,6 +193,8 @@ export class Session {
       case "route":
       case "overrun":
         return true;
+      case "policy":
+        return ifaceCanReach !== "";
       case "neighbor":
       case "peer":
         return false;
@@ -216,15 +224,18 @@ function concernsOverlay(event: HostEvent, overlay: Overlay, external: string): 
       return (
         event.name === external ||
         event.name === overlay.dataplane?.overlayDevice ||
-        overlay.devices.includes(event.name)
+        overlay.devices.includes(event.name) ||
+        // One that goes down takes its IPv4 routes with it without a word.
+        overlay.routesOver?.has(event.index) === true
       );
     case "route":
-      return overlay.dependsOnRoutes;
+      return overlay.routesOver !== null;
     case "address":
     case "peer":
     case "overrun":
       return true;
     case "neighbor":
+    case "policy":
       return false;
   }
 }

@@ -44,6 +44,7 @@ export interface RefusedPeer {
 
 /** The way to a peer: over which neighbor, the peer itself or a gateway, and its MAC; null when it does not answer. */
 export interface PeerHop {
+  readonly device: string;
   readonly neighbor: string;
   readonly mac: Mac | null;
   readonly pathMtu: number;
@@ -63,8 +64,8 @@ export interface Overlay {
   /** Kernel devices that carry the overlay when the data plane does not; empty for host-gw. */
   readonly devices: readonly string[];
   readonly own: Lease;
-  /** True when the routes of the host decide what peers need. */
-  readonly dependsOnRoutes: boolean;
+  /** The links over which those routes of the host go that decide what peers need; null when no route does. */
+  readonly routesOver: ReadonlySet<number> | null;
   /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
   readonly dataplane: Pick<
     OpenOptions,
@@ -81,8 +82,8 @@ export interface Overlay {
    * backend may compare everything all the same.
    */
   reconcile(table: PeerTable, since?: PeerTable | null): Promise<ReconcileReport>;
-  /** By peer id; a peer to which no route leads is absent. */
-  nextHops(peers: readonly Peer[]): Promise<ReadonlyMap<number, PeerHop>>;
+  /** By peer id; a peer to which no route leads is absent. Waits for answers from the network, until the signal. */
+  nextHops(peers: readonly Peer[], signal: AbortSignal): Promise<ReadonlyMap<number, PeerHop>>;
 }
 
 export type BackendFactory = (context: BackendContext) => Backend;

@@ -8,13 +8,14 @@ import type { Lease } from "../lease/lease.js";
 import type { Mac, Prefix } from "../addr/address.js";
 import type { NetworkConfig } from "../config/network-config.js";
 import type { BackendContext, DesiredPeers, Look, Overlay, PeerHop } from "./backend.js";
-import { directTest } from "./direct-routes.js";
+import { directTest, underlayRoutes } from "./direct-routes.js";
 import { type DirectTest, PeerBuilder } from "./peer-builder.js";
 import type { OwnIdentity, VtepMacReader } from "./peers.js";
 
 interface Seen {
   readonly local: LocalEndpoint;
   readonly isDirect: DirectTest;
+  readonly routesOver: ReadonlySet<number> | null;
 }
 
 export interface ScopedEntries {
@@ -45,7 +46,6 @@ export class RoutedOverlay implements Overlay {
   readonly devices: readonly string[];
   readonly dataplane: Overlay["dataplane"];
   readonly own: Lease;
-  readonly dependsOnRoutes: boolean;
   readonly #context: BackendContext;
   readonly #wiring: Wiring;
   readonly #builder: PeerBuilder;
@@ -59,7 +59,6 @@ export class RoutedOverlay implements Overlay {
     this.mtu = wiring.mtu;
     this.devices = wiring.devices;
     this.dataplane = wiring.dataplane;
-    this.dependsOnRoutes = wiring.direct === "same-segment";
     const { leaseType, readVtepMac } = wiring;
     const rules = { leaseType, readVtepMac, networks: networksOf(context.network) };
     this.#builder = new PeerBuilder(this.#identity(), rules);
@@ -68,6 +67,10 @@ export class RoutedOverlay implements Overlay {
   static async attach(context: BackendContext, own: Lease, wiring: Wiring): Promise<RoutedOverlay> {
     await wiring.ensureDevices(own);
     return new RoutedOverlay(context, own, wiring);
+  }
+
+  get routesOver(): ReadonlySet<number> | null {
+    return this.#seen?.routesOver ?? null;
   }
 
   async peers(leases: ReadonlyMap<string, Lease>, version: bigint, look: Look = "afresh"): Promise<DesiredPeers> {
@@ -81,13 +84,15 @@ export class RoutedOverlay implements Overlay {
     return since === null ? this.#compare(table.peers) : this.#follow(since.peers, table.peers);
   }
 
-  async nextHops(peers: readonly Peer[]): Promise<ReadonlyMap<number, PeerHop>> {
-    const hops = await this.#context.host.resolveNextHops(peers.map(({ underlay }) => underlay));
+  async nextHops(peers: readonly Peer[], signal: AbortSignal): Promise<ReadonlyMap<number, PeerHop>> {
+    const addresses = peers.map(({ underlay }) => underlay);
+    const hops = await this.#context.host.resolveNextHops(addresses, signal);
     const found = new Map<number, PeerHop>();
     for (const [i, { id, underlay }] of peers.entries()) {
       const hop = hops[i] ?? null;
       if (hop === null) continue;
-      found.set(id, { mac: hop.mac, pathMtu: hop.mtu, neighbor: formatUnderlay(hop.gateway ?? underlay) });
+      const { device, mac, mtu, gateway } = hop;
+      found.set(id, { device, mac, pathMtu: mtu, neighbor: formatUnderlay(gateway ?? underlay) });
     }
     return found;
   }
@@ -123,9 +128,10 @@ export class RoutedOverlay implements Overlay {
   async #look(): Promise<Seen> {
     const { host, network } = this.#context;
     const { direct } = this.#wiring;
-    const networks = networksOf(network);
-    const isDirect = direct === "same-segment" ? directTest(await host.routes(), networks) : () => direct === "all";
-    return { local: await this.#local(), isDirect };
+    const local = await this.#local();
+    if (direct !== "same-segment") return { local, isDirect: () => direct === "all", routesOver: null };
+    const routes = underlayRoutes(await host.routes(), networksOf(network));
+    return { local, isDirect: directTest(routes), routesOver: new Set(routes.map(({ linkIndex }) => linkIndex)) };
   }
 
   #identity(): OwnIdentity {

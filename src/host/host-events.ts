@@ -6,6 +6,7 @@ import type { Netlink } from "./netlink.js";
 import {
   NEIGHBOR_STATE,
   type NetlinkFdbEntry,
+  type NetlinkLink,
   type NetlinkNeighbor,
   type NetlinkNotice,
   type NetlinkRoute,
@@ -17,9 +18,11 @@ import { isWantedRoute } from "./wanted-peers.js";
 import { RIPSTOP_ROUTE_PROTOCOL } from "./host.js";
 
 const MAIN_TABLE = 254;
+/** Changes with the addresses, which are told too. */
+const LOCAL_TABLE = 255;
 
 export function hostEvents(netlink: Netlink, own: OwnScopes, signal: AbortSignal): AsyncIterable<readonly HostEvent[]> {
-  const batches = netlink.events(["link", "address", "route", "neighbor"], signal);
+  const batches = netlink.events(["link", "address", "route", "neighbor", "rule"], signal);
   return (async function* () {
     for await (const { notices, overrun } of batches) {
       const events = notices.map((notice) => eventOf(notice, own)).filter((event) => event !== null);
@@ -32,7 +35,7 @@ export function hostEvents(netlink: Netlink, own: OwnScopes, signal: AbortSignal
 function eventOf(notice: NetlinkNotice, own: OwnScopes): HostEvent | null {
   switch (notice.object) {
     case "link":
-      return { kind: "link", name: notice.name, index: notice.index };
+      return linkEvent(notice, own);
     case "address":
       return { kind: "address", linkIndex: notice.linkIndex };
     case "route":
@@ -42,12 +45,18 @@ function eventOf(notice: NetlinkNotice, own: OwnScopes): HostEvent | null {
     case "fdb":
       return fdbEvent(notice, own);
     case "rule":
-      return null;
+      return { kind: "policy" };
   }
 }
 
+/** A device of ours that is given another name does not go: it is no longer where it shall be. */
+function linkEvent({ name, index }: NetlinkLink, own: OwnScopes): HostEvent {
+  const ours = own.nameOf(index);
+  return ours === null || ours === name ? { kind: "link", name, index } : { kind: "peer", object: `link ${ours}` };
+}
+
 function routeEvent(route: NetlinkRoute & { readonly deleted: boolean }, own: OwnScopes): HostEvent | null {
-  if (route.table !== MAIN_TABLE) return null;
+  if (route.table !== MAIN_TABLE) return route.table === LOCAL_TABLE ? null : { kind: "policy" };
   const { destination, deleted } = route;
   const ours = route.protocol === RIPSTOP_ROUTE_PROTOCOL && route.type === ROUTE_TYPE.unicast;
   for (const wanted of own.values()) {

@@ -133,8 +133,10 @@ export type HostEvent =
   /** A link came, went, or is another than before. */
   | { readonly kind: "link"; readonly name: string; readonly index: number }
   | { readonly kind: "address"; readonly linkIndex: number }
-  /** A route that is none of our peers'. */
+  /** A route of the main table that is none of our peers'. */
   | { readonly kind: "route" }
+  /** A rule, or a route of another table: some packets may go another way. */
+  | { readonly kind: "policy" }
   /** A neighbor on a device that is none of our peers': its MAC, or null when it has none. */
   | { readonly kind: "neighbor"; readonly linkIndex: number; readonly address: string; readonly mac: Mac | null }
   /** An object of a peer is not as it shall be. */
@@ -168,8 +170,11 @@ export interface Host {
   deleteLink(name: string): Promise<void>;
   /** Sets those up that are there and down; answers with their names. */
   raiseLinks(names: readonly string[]): Promise<readonly string[]>;
-  /** Next hops towards underlay addresses, in their order, resolving neighbors if needed; null when unreachable. */
-  resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]>;
+  /**
+   * Next hops towards underlay addresses, in their order, resolving neighbors if needed; null when unreachable. Resolving waits
+   * for answers from the network, until the signal.
+   */
+  resolveNextHops(addresses: readonly UnderlayAddress[], signal: AbortSignal): Promise<readonly (ResolvedHop | null)[]>;
   /** What others changed, as it comes, several at a time. */
   events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
   close(): void;

@@ -184,8 +184,11 @@ export class NetlinkHost implements Host {
     return raised;
   }
 
-  resolveNextHops(addresses: readonly UnderlayAddress[]): Promise<readonly (ResolvedHop | null)[]> {
-    return resolveNextHops(this.#netlink, addresses, this.#clock);
+  resolveNextHops(
+    addresses: readonly UnderlayAddress[],
+    signal: AbortSignal,
+  ): Promise<readonly (ResolvedHop | null)[]> {
+    return resolveNextHops(this.#netlink, addresses, this.#clock, signal);
   }
 
   events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]> {

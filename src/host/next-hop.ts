@@ -30,18 +30,19 @@ const ASK_AGAIN_MS = 100;
 /** Resolving waits for answers from the network, so many questions are open at once. */
 const LOOKUPS_AT_ONCE = 64;
 
-/** In the order of the addresses; null: no route leads there. */
+/** In the order of the addresses; null: no route leads there, or the signal came first. */
 export async function resolveNextHops(
   netlink: Netlink,
   addresses: readonly UnderlayAddress[],
   clock: Clock,
+  signal: AbortSignal,
 ): Promise<readonly (ResolvedHop | null)[]> {
   const links = new Map((await netlink.dump("link")).map((link) => [link.index, link]));
-  const round: Round = { netlink, links, clock, neighbors: new Map() };
+  const round: Round = { netlink, links, clock, signal, neighbors: new Map() };
   const found: (ResolvedHop | null)[] = addresses.map(() => null);
   let next = 0;
   const worker = async (): Promise<void> => {
-    for (let i = next++; i < addresses.length; i = next++) {
+    for (let i = next++; i < addresses.length && !signal.aborted; i = next++) {
       const address = addresses[i];
       if (address !== undefined) found[i] = await resolveOne(round, address);
     }
@@ -55,6 +56,7 @@ interface Round {
   readonly netlink: Netlink;
   readonly links: ReadonlyMap<number, NetlinkLink>;
   readonly clock: Clock;
+  readonly signal: AbortSignal;
   readonly neighbors: Map<string, Promise<NetlinkNeighbor | null>>;
 }
 
@@ -73,20 +75,21 @@ async function resolveOne(round: Round, address: UnderlayAddress): Promise<Resol
 }
 
 async function resolveNeighbor(round: Round, address: string, linkIndex: number): Promise<NetlinkNeighbor | null> {
-  const { netlink, clock } = round;
+  const { netlink, clock, signal } = round;
   const present = await netlink.neighbor(address, linkIndex);
   const managed = present !== null && (present.extFlags & NEIGHBOR_EXT_FLAG.managed) !== 0;
   const fixed = present !== null && (present.state & NEIGHBOR_STATE.permanent) !== 0;
   if (present !== null && usable(present) && (managed || fixed)) return present;
   await ask(netlink, address, linkIndex);
-  const signal = new AbortController().signal;
+  // Looked at between two short pauses: a signal that wakes so many sleepers would be told to leak.
+  const pause = new AbortController().signal;
   let againMs = ASK_AGAIN_MS;
   for (const begin = clock.nowMs(), end = begin + RESOLVE_MS_MAX; ; ) {
     const entry = await netlink.neighbor(address, linkIndex);
     if (entry !== null && usable(entry)) return entry;
     const failed = entry !== null && (entry.state & NEIGHBOR_STATE.failed) !== 0;
     const ours = entry?.protocol === RIPSTOP_ROUTE_PROTOCOL;
-    const over = failed || clock.nowMs() >= end;
+    const over = failed || signal.aborted || clock.nowMs() >= end;
     if (ours && (over || clock.nowMs() >= begin + againMs))
       await netlink.apply([{ verb: "delete", object: "neighbor", linkIndex, address }]);
     if (over) return null;
@@ -94,7 +97,7 @@ async function resolveNeighbor(round: Round, address: string, linkIndex: number)
       againMs *= 2;
       await ask(netlink, address, linkIndex);
     }
-    await clock.sleep(RESOLVE_STEP_MS, signal);
+    await clock.sleep(RESOLVE_STEP_MS, pause);
   }
 }
 

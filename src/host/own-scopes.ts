@@ -6,10 +6,10 @@ import type { PeerScope } from "./host.js";
 import type { WantedPeers } from "./wanted-peers.js";
 
 export class OwnScopes {
-  readonly #scopes = new Map<string, { readonly network: Prefix; readonly wanted: WantedPeers }>();
+  readonly #scopes = new Map<string, PeerScope & { readonly wanted: WantedPeers }>();
 
   set({ device, network }: PeerScope, wanted: WantedPeers): void {
-    this.#scopes.set(keyOf(device, network), { network, wanted });
+    this.#scopes.set(keyOf(device, network), { device, network, wanted });
   }
 
   /** Null: nothing was ever made there. */
@@ -23,6 +23,12 @@ export class OwnScopes {
 
   networks(): readonly Prefix[] {
     return [...this.#scopes.values()].map(({ network }) => network);
+  }
+
+  /** What our device of that index was called; null when it is none of ours. */
+  nameOf(linkIndex: number): string | null {
+    for (const { device, wanted } of this.#scopes.values()) if (wanted.deviceIndex === linkIndex) return device;
+    return null;
   }
 
   onDevice(linkIndex: number): readonly WantedPeers[] {

@@ -24,7 +24,7 @@ export class NextHops {
   #again = false;
   #failures = 0;
   #timer: NodeJS.Timeout | null = null;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** `onChange`: called after each answer; false: nobody is interested any more. Only ways through `device` count. */
   constructor(device: string, onChange: (changed: boolean) => boolean) {
@@ -55,7 +55,7 @@ export class NextHops {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
 
@@ -67,7 +67,7 @@ export class NextHops {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#asking = this.#askAll().finally(() => {
       this.#asking = null;
-      if (this.#closed) return;
+      if (this.#closing.signal.aborted) return;
       if (this.#again) {
         this.#again = false;
         this.#ask();
@@ -92,7 +92,9 @@ export class NextHops {
           netlink,
           wanted.map(([, address]) => address),
           systemClock,
+          this.#closing.signal,
         );
+        if (this.#closing.signal.aborted) return;
         for (const [index, [name]] of wanted.entries()) {
           const hop = found[index] ?? null;
           const usable = hop !== null && hop.device === this.#device && hop.mtu >= PATH_MTU_MIN;
@@ -105,7 +107,7 @@ export class NextHops {
     } catch {
       // What is known stays; the next question comes.
     }
-    if (!this.#closed && !this.#onChange(changed)) this.close();
+    if (!this.#closing.signal.aborted && !this.#onChange(changed)) this.close();
   }
 
   #learn(name: string, hop: NextHop | null): boolean {

@@ -37,8 +37,8 @@ async function addPeer(host: AgentHost): Promise<void> {
 const mtuOf = (host: AgentHost) => /mtu (\d+)/.exec(host.ip("-o link show flannel.1"))?.[1];
 const routeOf = (host: AgentHost) => host.ip(`-o route show ${PEER}`);
 
-/** Changes of routes are followed at once by their events; one that was missed, by the periodic compare. */
-const COMPARED_MS = 120_000;
+/** For a machine that is busy; that no event is missed is tested without time in test/unit/agent/session.test.ts. */
+const HEARD_MS = 30_000;
 
 test("MTU, Learning, DirectRouting and data-plane options are followed by the device, the routes and the data plane", {
   skip: rootNeeded,
@@ -59,9 +59,9 @@ test("MTU, Learning, DirectRouting and data-plane options are followed by the de
     await until("the route is plain", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)));
     assert.equal(mtuOf(host), "1450", "an option that is gone has its default again");
     host.ip("route add 192.168.90.7/32 via 192.168.90.253");
-    await until("a gateway has come between", () => routeOf(host).includes("dev flannel.1"), COMPARED_MS);
+    await until("a gateway has come between", () => routeOf(host).includes("dev flannel.1"), HEARD_MS);
     host.ip("route delete 192.168.90.7/32 via 192.168.90.253");
-    await until("the segment is one again", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)), COMPARED_MS);
+    await until("the segment is one again", () => /via 192\.168\.90\.7 dev eth0/.test(routeOf(host)), HEARD_MS);
     configure(host, { DataPlane: { Workers: 1, Disable: ["tunnel-gso"] } });
     await until("the route is through the tunnel", () => routeOf(host).includes("dev flannel.1"));
     await until("the data plane is open again", () => host.status().dataplane["state"] === "running");

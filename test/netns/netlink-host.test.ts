@@ -4,11 +4,13 @@ import { test } from "node:test";
 import { ipv4 } from "../../src/addr/ipv4.js";
 import type { Mac, Prefix4 } from "../../src/addr/address.js";
 import { parsePrefix, parsePrefix4, prefix4 } from "../../src/addr/prefix.js";
-import type { PeerEntry, UnderlayAddress, VxlanSpec } from "../../src/host/host.js";
+import type { PeerEntry, ResolvedHop, UnderlayAddress, VxlanSpec } from "../../src/host/host.js";
 import { NetlinkHost } from "../../src/host/netlink-host.js";
 import { parseUnderlay } from "../../src/host/text.js";
 import { rootNeeded } from "../support/lab.js";
+import { ManualClock } from "../support/manual-clock.js";
 import { type TestNamespace, withNamespace } from "../support/network-namespace.js";
+import { until } from "../support/until.js";
 
 const options = { skip: rootNeeded };
 const NETWORK = parsePrefix4("10.244.0.0/14") as Prefix4;
@@ -266,13 +268,35 @@ test("direct routes replace encapsulated ones in place, and back", options, () =
 
 test("a next hop is resolved by asking the kernel; an unreachable one is null", options, () =>
   withHost(async (host, { ip, name }) => {
-    const resolve = async (text: string) => (await host.resolveNextHops([address(text)]))[0];
+    const resolve = async (text: string) =>
+      (await host.resolveNextHops([address(text)], new AbortController().signal))[0];
     assert.equal(await resolve("203.0.113.1"), null);
     await ip("route", "add", "203.0.113.0/24", "via", "192.0.2.254");
     await ip("neighbor", "add", "192.0.2.254", "lladdr", "02:dd:00:00:00:fe", "dev", "u0", "nud", "permanent");
     const hop = await resolve("203.0.113.1");
     assert.deepEqual(hop, { device: "u0", gateway: address("192.0.2.254"), mac: "02:dd:00:00:00:fe", mtu: 1500 });
     assert.equal((await resolve("192.0.2.1"))?.device, "lo", name);
+  }),
+);
+
+test("a next hop that does not answer is waited for until nobody wants it any more, and given back", options, () =>
+  withHost(async (_, { ip, netlink }) => {
+    const clock = new ManualClock();
+    const over = new AbortController();
+    let found: readonly (ResolvedHop | null)[] | null = null;
+    const asking = new NetlinkHost(netlink, clock).resolveNextHops([address("192.0.2.77")], over.signal);
+    void asking.then((hops) => (found = hops));
+    await until("it is asked for", async () => (await ip("neighbor", "show", "192.0.2.77")) !== "");
+    over.abort();
+    const begunMs = clock.nowMs();
+    await until("the answer", async () => {
+      clock.advance(1);
+      await new Promise(setImmediate);
+      return found !== null;
+    });
+    assert.ok(clock.nowMs() - begunMs < 500, "not as long as one that is wanted is waited for");
+    assert.equal((await asking)[0]?.mac, null);
+    assert.equal(await ip("neighbor", "show", "192.0.2.77"), "");
   }),
 );
 

@@ -140,6 +140,20 @@ test("our own changes are no events; a foreign change to each kind of object is 
     await ip("route", "add", "203.0.113.0/24", "via", "192.0.2.254");
     await flush();
     assert.equal(heard.filter(({ kind }) => kind === "route").length, 1);
+
+    heard.length = 0;
+    await ip("rule", "add", "from", "198.51.100.0/24", "lookup", "77", "priority", "77");
+    await ip("route", "add", "default", "via", "192.0.2.254", "table", "77");
+    await flush();
+    assert.deepEqual(
+      heard.filter(({ kind }) => kind !== "link" && kind !== "address"),
+      [{ kind: "policy" }, { kind: "policy" }],
+      "packets may go another way",
+    );
+    await ip("link", "set", "flannel.1", "down");
+    await ip("link", "set", "flannel.1", "name", "lost.1");
+    await flush();
+    assert.ok(peers().includes("link flannel.1"), "a device of ours that is called otherwise");
     stop.abort();
     await listening;
   }),

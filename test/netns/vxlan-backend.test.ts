@@ -162,7 +162,7 @@ test("the next hops of peers are found by asking the network", options, () =>
     const mac = (await other.netlink.link("u0"))?.mac;
     // A segment that has just come up may lose the first question; the next look finds what the kernel resolved since.
     const deadline = Date.now() + 10_000;
-    const ask = async () => [...(await overlay.nextHops(table.peers)).values()];
+    const ask = async () => [...(await overlay.nextHops(table.peers, new AbortController().signal)).values()];
     let hops = await ask();
     while (hops.some((hop) => hop.mac === null) && Date.now() < deadline) hops = await ask();
     assert.deepEqual(

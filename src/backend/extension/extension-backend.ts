@@ -91,7 +91,7 @@ class ExtensionOverlay implements Overlay {
   readonly mtu: number;
   readonly devices = [];
   readonly dataplane = null;
-  readonly dependsOnRoutes = false;
+  readonly routesOver = null;
   readonly own: Lease;
   readonly #inner: RoutedOverlay;
   readonly #context: BackendContext;

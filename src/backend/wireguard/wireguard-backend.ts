@@ -96,7 +96,7 @@ class WireguardOverlay implements Overlay {
   readonly mtu: number;
   readonly devices: readonly string[];
   readonly dataplane = null;
-  readonly dependsOnRoutes = false;
+  readonly routesOver = null;
   readonly own: Lease;
   readonly #inner: RoutedOverlay;
   readonly #parts: Parts;

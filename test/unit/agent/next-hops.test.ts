@@ -19,7 +19,7 @@ const peer = (id: number): Peer => ({
   direct: false,
 });
 const via = (peers: readonly Peer[], mac: Mac | null, neighbor = "192.0.2.254"): ReadonlyMap<number, PeerHop> =>
-  new Map(peers.map(({ id }) => [id, { neighbor, mac, pathMtu: 1500 }]));
+  new Map(peers.map(({ id }) => [id, { device: "eth0", neighbor, mac, pathMtu: 1500 }]));
 const ids = (peers: readonly Peer[]) => peers.map(({ id }) => id);
 
 function bookOf(count: number) {
@@ -90,4 +90,37 @@ test("an answer about a peer that changed meanwhile is not believed", () => {
   book.follow([moved]);
   assert.equal(book.learn(peers, via(peers, MAC), 0), false);
   assert.deepEqual(book.due(0), [moved]);
+});
+
+test("what is heard while the kernel is asked leaves the peer due, and the answer is used meanwhile", () => {
+  const news: readonly [what: string, hear: (book: NextHopBook) => unknown][] = [
+    ["other ways", (book) => book.expire()],
+    ["another MAC of the neighbor", (book) => book.neighbor("192.0.2.254", OTHER)],
+    ["that the neighbor fails", (book) => book.neighbor("192.0.2.254", null)],
+  ];
+  for (const before of [null, via([peer(1)], MAC), via([peer(1)], MAC, "192.0.2.7")]) {
+    for (const [what, hear] of news) {
+      const { book, peers } = bookOf(1);
+      if (before !== null) book.learn(peers, before, 0);
+      book.expire();
+      const asked = book.due(1);
+      hear(book);
+      assert.equal(asked.length, 1);
+      book.learn(asked, via(peers, MAC), 1);
+      assert.equal(book.hops.get(1)?.mac, MAC);
+      assert.deepEqual(ids(book.due(1)), [1], what);
+      book.learn(peers, via(peers, OTHER), 1);
+      assert.deepEqual(book.due(2), [], "the answer to a question after the news is believed");
+    }
+  }
+});
+
+test("the news that an answer agrees with, or that is of another neighbor, makes nothing due", () => {
+  const { book, peers } = bookOf(1);
+  const asked = book.due(0);
+  book.neighbor("192.0.2.254", null);
+  book.neighbor("192.0.2.254", MAC);
+  book.neighbor("192.0.2.99", OTHER);
+  book.learn(asked, via(peers, MAC), 0);
+  assert.deepEqual(book.due(1), []);
 });

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { parseIpv4 } from "../../../src/addr/ipv4.js";
 import { parseMac } from "../../../src/addr/mac.js";
 import { formatPrefix, parsePrefix } from "../../../src/addr/prefix.js";
-import { directTest } from "../../../src/backend/direct-routes.js";
+import { directTest, underlayRoutes } from "../../../src/backend/direct-routes.js";
 import { PeerBuilder } from "../../../src/backend/peer-builder.js";
 import type { OwnIdentity, PeerRules } from "../../../src/backend/peers.js";
 import { readVtepMac } from "../../../src/backend/vxlan/backend-data.js";
@@ -142,7 +142,7 @@ describe("direct routing", () => {
   const isDirect = (address: string, ...routes: HostRoute[]): boolean => {
     const ipv4 = parseIpv4(address);
     assert.ok(ipv4 !== null);
-    return directTest(routes, [network])({ family: 4, address: ipv4 });
+    return directTest(underlayRoutes(routes, [network]))({ family: 4, address: ipv4 });
   };
   const lan = route("192.0.2.0/24", null);
   const out = route("0.0.0.0/0", "192.0.2.254");
@@ -157,5 +157,14 @@ describe("direct routing", () => {
     assert.equal(isDirect("192.0.2.7", lan, route("192.0.2.7/32", "192.0.2.254")), false);
     assert.equal(isDirect("192.0.2.7", lan, route("192.0.2.0/24", null, 3)), false);
     assert.equal(isDirect("192.0.2.7", lan, route("192.0.2.7/32", "192.0.2.254", 2, 158)), true);
+  });
+
+  test("the links of pods, which have link-local routes and those of the network, decide nothing", () => {
+    const pods = [route("fe80::/64", null, 7), route("10.244.1.0/24", null, 8)];
+    const deciding = underlayRoutes([...pods, lan, out, route("::/0", "2001:db8::1", 3)], [network]);
+    assert.deepEqual(
+      deciding.map(({ linkIndex }) => linkIndex),
+      [2, 2, 3],
+    );
   });
 });
