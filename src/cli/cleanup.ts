@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { nativePath } from "../config/native-path.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
+import { runDirOption, stateDirOption, subnetFileOption } from "./shared-options.js";
 
 interface CleanupFlags {
   readonly dryRun?: boolean;
@@ -17,9 +18,9 @@ export const cleanupCommand: OptionsCommand = {
       .command("cleanup")
       .description("remove from this host what Ripstop made: device, routes, data plane, files")
       .option("--dry-run", "only say what would be removed")
-      .option("--run-dir <directory>", "run directory of the agent", "/run/ripstop")
-      .option("--state-dir <directory>", "state directory of the agent", "/var/lib/ripstop")
-      .option("--subnet-file <file>", "the agent's subnet.env", "/run/flannel/subnet.env")
+      .addOption(runDirOption())
+      .addOption(stateDirOption())
+      .addOption(subnetFileOption())
       .action(async (flags: CleanupFlags) => finish(await cleanUp(flags, context)));
   },
 };

@@ -1,11 +1,11 @@
 // Options that several commands have, worded once.
 import { InvalidArgumentError, Option } from "commander";
+import { agentFolder } from "../config/agent-folders.js";
 
-export const RUN_DIR = "/run/ripstop";
 const WATCH_SECONDS = 2;
 
 export function runDirOption(): Option {
-  return new Option("--run-dir <directory>", "run directory of the agent").default(RUN_DIR);
+  return new Option("--run-dir <directory>", "run directory of the agent").default(agentFolder("run-dir"));
 }
 
 export function outputOption(): Option {
@@ -25,9 +25,9 @@ export function parseSeconds(text: string): number {
 }
 
 export function stateDirOption(): Option {
-  return new Option("--state-dir <directory>", "state directory of the agent").default("/var/lib/ripstop");
+  return new Option("--state-dir <directory>", "state directory of the agent").default(agentFolder("state-dir"));
 }
 
 export function subnetFileOption(): Option {
-  return new Option("--subnet-file <file>", "the agent's subnet.env").default("/run/flannel/subnet.env");
+  return new Option("--subnet-file <file>", "the agent's subnet.env").default(agentFolder("subnet-file"));
 }

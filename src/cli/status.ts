@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import type { Command } from "commander";
 import { readNodeStatus } from "../agent/node-status.js";
 import { runPaths } from "../agent/run-dir.js";
+import { agentFolder } from "../config/agent-folders.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
 import { toJson } from "./json.js";
 import { formatStatus } from "./status-table.js";
@@ -47,9 +48,9 @@ export async function quickStatus(args: readonly string[], context: CommandConte
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { "run-dir": { type: "string", default: "/run/ripstop" }, output: { type: "string", short: "o" } },
+      options: { "run-dir": { type: "string" }, output: { type: "string", short: "o" } },
     });
-    const { "run-dir": runDir, output = "table" } = values;
+    const { "run-dir": runDir = agentFolder("run-dir"), output = "table" } = values;
     if (output !== "table" && output !== "json") return null;
     return await showStatus({ runDir, output }, context);
   } catch (error) {

@@ -1,5 +1,6 @@
 // The one table of the agent's flags: flanneld's, then ours. docs/compatibility.md lists the same names; a test compares.
 // Pure data.
+import { USUAL } from "./agent-folders.js";
 import type { FlagSpec } from "./go-flags.js";
 
 export const STORE_KINDS = ["etcd", "kube", "file"] as const;
@@ -39,7 +40,7 @@ export const FLANNEL_FLAGS: readonly FlagSpec[] = [
   text("iface-can-reach", "", "use the interface that routes to this IP"),
   text("public-ip", "", "IPv4 address that other hosts reach this one by"),
   text("public-ipv6", "", "IPv6 address that other hosts reach this one by"),
-  text("subnet-file", "/run/flannel/subnet.env", "where subnet and MTU are written for CNI and Docker"),
+  text("subnet-file", USUAL["subnet-file"], "where subnet and MTU are written for CNI and Docker"),
   int("subnet-lease-renew-margin", 60, "minutes before expiry at which the lease is renewed (1..1439)"),
   bool("ip-masq", false, "masquerade traffic that leaves the overlay network"),
   bool("ip-masq-fully-random-disable", false, "do not randomize masquerade ports"),
@@ -69,8 +70,8 @@ export const RIPSTOP_FLAGS: readonly FlagSpec[] = [
     "",
     "CNI network list to write when ready, such as /etc/cni/net.d/10-ripstop.conflist; empty: none",
   ),
-  text("run-dir", "/run/ripstop", "sockets and process state"),
-  text("state-dir", "/var/lib/ripstop", "state that survives a reboot"),
+  text("run-dir", USUAL["run-dir"], "sockets and process state"),
+  text("state-dir", USUAL["state-dir"], "state that survives a reboot"),
 ];
 
 export const AGENT_FLAGS: readonly FlagSpec[] = [...FLANNEL_FLAGS, ...RIPSTOP_FLAGS];

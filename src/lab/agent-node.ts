@@ -3,6 +3,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type AgentFolders, variablesFor } from "../config/agent-folders.js";
 import { argumentsFile, daemonDied, findDaemon, lastLogLine, startDaemon, stopDaemon } from "./daemon.js";
 import type { LabLock } from "./lock.js";
 import { namespaceIdentity, networkNamespaceOf } from "./namespace.js";
@@ -11,7 +12,8 @@ import { type NodeSubnet, readSubnetFile } from "./pod.js";
 import { labStore } from "./store.js";
 import { waitFor } from "./wait.js";
 
-const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
+const BIN = fileURLToPath(new URL("../../../bin", import.meta.url));
+const RIPSTOP = join(BIN, "ripstop");
 const SUBNET_TIMEOUT_MS = 30_000;
 
 export function agentName(node: LabNode): string {
@@ -25,14 +27,25 @@ export function agentArguments(plan: LabPlan, node: LabNode): string[] {
     RIPSTOP,
     "agent",
     ...labStore(plan).agentArguments,
-    `--run-dir=${join(node.directory, "run")}`,
-    `--state-dir=${join(node.directory, "state")}`,
-    `--subnet-file=${labFiles.subnetFile(node)}`,
+    ...Object.entries(agentFolders(node)).map(([flag, path]) => `--${flag}=${path}`),
     `--cni-conf-file=${labFiles.cniConfig(node)}`,
     `--dataplane=${options.dataplane}`,
     `--underlay-port=${options.underlayPort}`,
     ...(options.agentFlags ?? []),
   ];
+}
+
+function agentFolders(node: LabNode): AgentFolders {
+  return {
+    "run-dir": join(node.directory, "run"),
+    "state-dir": join(node.directory, "state"),
+    "subnet-file": labFiles.subnetFile(node),
+  };
+}
+
+/** Variables with which `ripstop status` and its like ask this node's agent, and find `ripstop` itself. */
+export function agentEnvironment(node: LabNode, path: string): Readonly<Record<string, string>> {
+  return { ...variablesFor(agentFolders(node)), PATH: `${BIN}:${path}` };
 }
 
 /** Makes the agent run as the plan says: right arguments, right namespace. */

@@ -1,7 +1,10 @@
-// Runs a command inside a pod or node of a lab with our own terminal, and passes its exit code on.
+// Runs a command inside a pod or node of a lab with our own terminal, and passes its exit code on. In a node, ripstop's commands
+// ask that node's agent without being told where it is.
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import { processEnvironment } from "../config/process-environment.js";
 import { RipstopError } from "../lib/errors.js";
+import { agentEnvironment } from "./agent-node.js";
 import { namespaceIdentity } from "./namespace.js";
 import { namespacesOf } from "./plan.js";
 import { readState } from "./state.js";
@@ -21,7 +24,10 @@ export async function labExec(directory: string, name: string, argv: readonly st
   if ((await namespaceIdentity(namespace)) === null) {
     throw new RipstopError("LAB_BROKEN", `namespace ${namespace} is gone; repair the lab with \`ripstop lab up\``);
   }
-  const child = spawn("ip", ["netns", "exec", namespace, ...argv], { stdio: "inherit" });
+  const node = plan.nodes.find((candidate) => candidate.namespace === namespace);
+  const given = processEnvironment();
+  const env = node === undefined ? given : { ...given, ...agentEnvironment(node, given["PATH"] ?? "") };
+  const child = spawn("ip", ["netns", "exec", namespace, ...argv], { stdio: "inherit", env });
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])));

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { labExec } from "../../src/lab/exec.js";
 import { type LabNode, labFiles } from "../../src/lab/plan.js";
 import type { Leg } from "../../src/doctor/path-legs.js";
 import { exitOf, killAgent, must, ripstop, startRipstop, whereabouts } from "../support/node-commands.js";
@@ -33,6 +34,13 @@ test("peers, routes, top, ping and connectivity tell the truth about two nodes a
     },
     async (plan) => {
       const [one, two, kernel] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+
+      await t.test("in a node of the lab they find its agent by themselves", async () => {
+        const asked = (command: string) => labExec(plan.directory, "n1", ["sh", "-c", `${command} >/dev/null`]);
+        assert.equal(await asked("ripstop status"), 0);
+        assert.equal(await asked(`ripstop peers | grep ${two.underlay}`), 0);
+        assert.equal(await asked("FLANNELD_RUN_DIR= ripstop status"), 2);
+      });
 
       await t.test("peers", () => {
         const peers = JSON.parse(ripstop(one, "peers", runDir(one), "-o", "json").stdout) as Array<
