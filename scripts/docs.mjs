@@ -24,6 +24,12 @@ function dropReasonPage() {
     section = "";
     lines.push(`| \`${reason[1]}\` | ${reason[2]} |`);
   }
+  lines.push(
+    "",
+    "What pods send to the tunnel port of a node comes no further than the packet filter; the agent counts it as",
+    "`ripstop_tunnel_guard_drops_total` ([decision 0095](decisions/0095-pods-and-the-tunnel-port.md)). `pod_tunnel` is what is left to",
+    "count where that filter is missing.",
+  );
   return `${lines.join("\n")}\n`;
 }
 

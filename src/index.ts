@@ -112,6 +112,7 @@ export type {
   DesiredPeers,
   Overlay as BackendOverlay,
   RefusedPeer,
+  Tunnel as BackendTunnel,
 } from "./backend/backend.js";
 export type { Host, ReconcileReport } from "./host/host.js";
 export type { LocalEndpoint, NextHop, Peer, PeerTable } from "./dataplane/peer-table.js";

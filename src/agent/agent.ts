@@ -17,6 +17,7 @@ import { readSubnetEnv } from "../subnet/subnet-env.js";
 import { keepBlackhole } from "./blackhole-loop.js";
 import { ConfigFollower } from "./config-follower.js";
 import { filterRules, keepFilterRules } from "./filter-loop.js";
+import { GuardKeeper } from "./guard-keeper.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import { followNodeAddresses, NodeStandings, withNodeAddresses } from "./node-assignment.js";
 import { tellRuntime, tellSubnet } from "./node-files.js";
@@ -54,6 +55,7 @@ export class Agent {
   readonly #snapshotPath: string;
   readonly #standings: NodeStandings;
   readonly #plane: PlaneKeeper;
+  readonly #guard: GuardKeeper;
   readonly #unwritten: Trigger;
   /** MAC of the external interface. */
   #nic: string | null = null;
@@ -68,6 +70,8 @@ export class Agent {
     this.#snapshotPath = snapshotPath(options.stateDir);
     this.#standings = new NodeStandings(parts);
     this.#plane = new PlaneKeeper({ paths, parts, board });
+    this.#guard = new GuardKeeper(parts, options.ruleResyncMs);
+    board.guard(() => this.#guard.status);
     this.#unwritten = new Trigger(parts.clock);
   }
 
@@ -228,10 +232,12 @@ export class Agent {
     while (!signal.aborted) {
       over = new AbortController();
       const ended = AbortSignal.any([signal, over.signal]);
-      const wishes = this.#plane.follow(session, ended, signal);
+      const { network, ipv6Network } = config.given.network;
+      const networks = [network, ipv6Network].filter((prefix) => prefix !== null);
+      const beside = [this.#plane.follow(session, ended, signal), this.#guard.follow(session, networks, ended)];
       const why = news ?? (await session.run(ended)) ?? news;
       over.abort();
-      await wishes;
+      await Promise.all(beside);
       news = null;
       if (why === null || signal.aborted) continue;
       session = await this.#nextSession(started, session, why, signal);

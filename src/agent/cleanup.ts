@@ -10,6 +10,7 @@ import { prefixEquals } from "../addr/prefix.js";
 import { DataplaneClient } from "../dataplane/client.js";
 import { pidPathOf, socketAnswers, successorPathOf } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
+import { guardedDevices, TunnelGuard } from "../host/tunnel-guard.js";
 import type { Netlink } from "../host/netlink.js";
 import { findOwnFilters, removeOwnFilter } from "../host/own-filters.js";
 import { findOwnObjects, type OwnObject, removeOwnObjects } from "../host/own-objects.js";
@@ -60,6 +61,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
     ...(await steeringSteps(objects, [...devices.keys()].flatMap(vniOf))),
     ...packetFilterStep(options.stateDir),
+    ...(await guardSteps(netlink, devices)),
     ...(await subnetFileStep(options)),
     ...fileSteps([
       paths.agentSocket,
@@ -148,6 +150,18 @@ function packetFilterStep(stateDir: string): CleanupStep[] {
   return [{ description: "packet-filter rules, if any", run: remove }];
 }
 
+/** Guards of our overlays, and of overlays whose device is gone: that of the udp format goes with the data plane. */
+async function guardSteps(netlink: Netlink, own: ReadonlyMap<string, Mac>): Promise<CleanupStep[]> {
+  return (await guardedDevices()).map((device) => {
+    const guard = new TunnelGuard(device);
+    const remove = async (): Promise<readonly string[]> => {
+      const stays = !own.has(device) && (await netlink.dump("link")).some(({ name }) => name === device);
+      return stays ? [] : attempt(guard.table, () => guard.remove());
+    };
+    return { description: `nft table ${guard.table}, if its overlay is ours or gone`, run: remove };
+  });
+}
+
 /** Only when it says what our own lease says: flanneld may have written another one since. */
 async function subnetFileStep({ subnetFile, stateDir }: CleanupOptions): Promise<CleanupStep[]> {
   const [written, remembered] = await Promise.all([
@@ -176,9 +190,9 @@ function directoryStep(path: string): CleanupStep[] {
   return [{ description: `directory ${path}, if empty`, run: async () => attempt(path, remove) }];
 }
 
-function attempt(path: string, action: () => void): readonly string[] {
+async function attempt(path: string, action: () => unknown): Promise<readonly string[]> {
   try {
-    action();
+    await action();
     return [];
   } catch (error) {
     return [`${path}: ${error instanceof Error ? error.message : String(error)}`];

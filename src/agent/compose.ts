@@ -11,6 +11,7 @@ import { pidPathOf } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { Netlink } from "../host/netlink.js";
 import { NetlinkHost } from "../host/netlink-host.js";
+import { TunnelGuard } from "../host/tunnel-guard.js";
 import { systemClock } from "../lib/clock.js";
 import { identifyProcess } from "../lib/process-identity.js";
 import { Teardown } from "../lib/teardown.js";
@@ -64,7 +65,8 @@ export async function runAgent({ options, warnings, nativePath }: AgentProcess, 
       options.dataplaneLaunch === "host"
         ? hostedLauncher(options.runDir)
         : ownLauncher({ logPath: paths.dataplaneLog, nativePath });
-    const parts = { store, host, makeBackend, makePacketFilter, launch, clock: systemClock, logger };
+    const makeTunnelGuard = (device: string) => new TunnelGuard(device);
+    const parts = { store, host, makeBackend, makePacketFilter, makeTunnelGuard, launch, clock: systemClock, logger };
     const informed = informServiceManager(binding, board, wedged, logger, signal);
     await new Agent(options, parts, paths, board).run(signal);
     await informed;

@@ -18,6 +18,11 @@ export const METRICS = {
   leases_refused: ["gauge", "Leases of other nodes that cannot be used."],
   kernel_failures: ["gauge", "Kernel objects that could not be made in the last pass."],
   reconcile_duration_seconds: ["histogram", "What passes over the kernel's objects took."],
+  tunnel_guard_up: ["gauge", "1 while the rules that keep pods from the overlay's UDP port are there."],
+  tunnel_guard_drops_total: [
+    "counter",
+    "Tunnel packets that pods made and the rules dropped, by the node they were for; as of the last look.",
+  ],
   netlink_overruns_total: [
     "counter",
     "How often the kernel had more events than could be heard; everything is compared then.",
@@ -112,6 +117,12 @@ export class MetricsPage {
     const { passes, overruns } = this.#sources.work();
     if (passes !== null) write("reconcile_duration_seconds", passes);
     write("netlink_overruns_total", [[overruns]]);
+    const { guard } = overview;
+    write("tunnel_guard_up", [[guard === null ? null : guard.problem === null ? 1 : 0]]);
+    write("tunnel_guard_drops_total", [
+      [guard?.dropped.ownNode ?? null, { to: "own_node" }],
+      [guard?.dropped.otherNodes ?? null, { to: "other_nodes" }],
+    ]);
     write("lease_expiry_seconds", [[this.#sources.leaseExpiry()]]);
     write("datastore_up", [[store.connected ? 1 : 0, { kind: store.kind }]]);
     write("datastore_last_sync_seconds", [[store.lastSyncAgeMs === null ? null : store.lastSyncAgeMs / 1000]]);

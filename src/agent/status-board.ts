@@ -10,6 +10,7 @@ import { systemClock } from "../lib/clock.js";
 import { addReadings } from "../lib/histogram.js";
 import { ripstopVersion } from "../lib/version.js";
 import type { StoreHealth } from "../store/store.js";
+import type { GuardStatus } from "./guard-keeper.js";
 import type { Session, SessionWork } from "./session.js";
 import type { AgentOverview, AgentStatus, Condition, ConfigStatus, PeerStatus } from "./status.js";
 import type { Supervisor } from "./supervisor.js";
@@ -31,6 +32,7 @@ export class StatusBoard {
   #dataplane: Pick<Supervisor, "state" | "heard"> | null = null;
   #earlier: SessionWork = NO_WORK;
   #own: () => Lease | null = () => null;
+  #guard: () => GuardStatus | null = () => null;
   #fromSnapshot = false;
   #config: ConfigStatus = { restartFor: [], refused: null };
 
@@ -72,6 +74,10 @@ export class StatusBoard {
   /** How to learn what lease this node holds now. */
   lease(own: () => Lease | null): void {
     this.#own = own;
+  }
+
+  guard(status: () => GuardStatus | null): void {
+    this.#guard = status;
   }
 
   /** When our lease runs out, on the monotonic clock; null: never, or nobody knows. */
@@ -132,6 +138,7 @@ export class StatusBoard {
       store: { kind: storeKind, ...store },
       network: this.#networkStatus(),
       dataplane,
+      guard: this.#guard(),
       config: this.#config,
       leaseExpiresInMs: this.leaseExpiresAtMs === null ? null : Math.round(this.leaseExpiresAtMs - systemClock.nowMs()),
       peerCount: report?.table?.peers.length ?? 0,

@@ -56,6 +56,18 @@ export const agentStatusSchema = z.object({
       .nullable()
       .default(null),
   }),
+  /** What keeps pods from the overlay's UDP port; null: no overlay, or none that could be entered so. */
+  guard: z
+    .object({
+      /** nft's name of the table. */
+      table: z.string(),
+      /** Why it cannot be made; null: it is there, as of the last look. */
+      problem: z.string().nullable(),
+      /** Packets of pods that were dropped on their way to a node's port, as of the last look. */
+      dropped: z.object({ ownNode: z.number(), otherNodes: z.number() }),
+    })
+    .nullable()
+    .default(null),
   /** The network configuration in the store, where it is not what this node works with. */
   config: z
     .object({

@@ -58,6 +58,9 @@ export interface DesiredPeers {
   readonly refused: readonly RefusedPeer[];
 }
 
+/** Where packets of the overlay arrive at a node; with `udp` the VNI is 0. */
+export type Tunnel = Pick<OpenOptions, "encapsulation" | "vni" | "port" | "overlayDevice" | "overlayDeviceV6">;
+
 export interface Overlay {
   /** For subnet.env. */
   readonly mtu: number;
@@ -66,11 +69,10 @@ export interface Overlay {
   readonly own: Lease;
   /** The links over which those routes of the host go that decide what peers need; null when no route does. */
   readonly routesOver: ReadonlySet<number> | null;
+  /** Null: its packets travel in no UDP of ours (host-gw, ipip), or prove themselves where they come from (wireguard). */
+  readonly tunnel: Tunnel | null;
   /** What the data plane needs to know to carry this backend; null when it cannot. The ports are the agent's choice. */
-  readonly dataplane: Pick<
-    OpenOptions,
-    "encapsulation" | "vni" | "port" | "overlayDevice" | "overlayDeviceV6" | "underlayDevice" | "checksumV4"
-  > | null;
+  readonly dataplane: (Tunnel & Pick<OpenOptions, "underlayDevice" | "checksumV4">) | null;
   /**
    * The desired state that follows from the leases; a peer that did not change is the same object as before. Changes nothing.
    * `look` "afresh", the default, looks at the host too (our own MAC, the routing table where DirectRouting asks).

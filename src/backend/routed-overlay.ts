@@ -26,6 +26,7 @@ export interface ScopedEntries {
 export interface Wiring {
   readonly mtu: number;
   readonly devices: readonly string[];
+  readonly tunnel: Overlay["tunnel"];
   readonly dataplane: Overlay["dataplane"];
   /** Which leases are peers: of this type; null: all. */
   readonly leaseType: string | null;
@@ -44,6 +45,7 @@ export interface Wiring {
 export class RoutedOverlay implements Overlay {
   readonly mtu: number;
   readonly devices: readonly string[];
+  readonly tunnel: Overlay["tunnel"];
   readonly dataplane: Overlay["dataplane"];
   readonly own: Lease;
   readonly #context: BackendContext;
@@ -58,6 +60,7 @@ export class RoutedOverlay implements Overlay {
     this.own = own;
     this.mtu = wiring.mtu;
     this.devices = wiring.devices;
+    this.tunnel = wiring.tunnel;
     this.dataplane = wiring.dataplane;
     const { leaseType, readVtepMac } = wiring;
     const rules = { leaseType, readVtepMac, networks: networksOf(context.network) };

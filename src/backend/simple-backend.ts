@@ -32,6 +32,7 @@ export class SimpleBackend implements Backend {
 /** What most backends without a device of their own have in common. */
 export const PLAIN = {
   devices: [],
+  tunnel: null,
   dataplane: null,
   readVtepMac: null,
   vtepMac: null,

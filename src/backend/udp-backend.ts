@@ -22,21 +22,15 @@ export function makeUdpBackend(context: BackendContext): Backend {
       `${external.name} has an MTU of ${external.mtu}, too small for udp; raise it`,
     );
   }
+  const tunnel = { encapsulation: "udp", vni: 0, port, overlayDevice: DEVICE, overlayDeviceV6: "" } as const;
   // The lease says no type and peers are taken whatever theirs is: flannel's udp never looks.
   return new SimpleBackend("udp", "", context, {
     ...PLAIN,
     mtu,
     overlayMtu: mtu,
     devices: [],
-    dataplane: {
-      encapsulation: "udp",
-      vni: 0,
-      port,
-      overlayDevice: DEVICE,
-      overlayDeviceV6: "",
-      underlayDevice: external.name,
-      checksumV4: true,
-    },
+    tunnel,
+    dataplane: { ...tunnel, underlayDevice: external.name, checksumV4: true },
     leaseType: null,
     ensureDevices: async ({ subnet }) => {
       if (subnet === null || !(await exists(context))) return [];

@@ -8,7 +8,7 @@ import { type CniFolders, checkCni } from "./cni-checks.js";
 import { checkDatastore, checkLease } from "./datastore-checks.js";
 import { type Expectation, readExpectation } from "./expectation.js";
 import { type Finding, fail, ok, skip } from "./finding.js";
-import { checkEncapsulationPort, checkFlavours, checkForwardChain } from "./firewall-checks.js";
+import { checkEncapsulationPort, checkFlavours, checkForwardChain, checkTunnelGuard } from "./firewall-checks.js";
 import { type HostFacts, readHostFacts } from "./host-facts.js";
 import {
   checkBridgeNetfilter,
@@ -80,6 +80,7 @@ async function hostChecks(facts: HostFacts, expected: Expectation | null): Promi
     await checkBridgeNetfilter(),
     checkForwardChain(facts, networks),
     checkEncapsulationPort(facts, expected?.port ?? null),
+    checkTunnelGuard(facts, expected?.device ?? null, expected?.port ?? null),
     checkFlavours(facts),
   ];
 }

@@ -1,6 +1,8 @@
 // Checks of the packet filters: FORWARD that drops the overlay, INPUT that drops the encapsulation, tools that were mixed.
 // Reads `iptables-save` and `nft list ruleset`; understands the plain forms that people write, and says what it saw. Pure.
 import { type Finding, fail, ok, warn } from "./finding.js";
+import { GUARD_TABLE } from "../host/tunnel-guard.js";
+import { guardCounts } from "../host/tunnel-guard-text.js";
 import type { HostFacts } from "./host-facts.js";
 
 interface Chain {
@@ -113,7 +115,7 @@ function nftDrops(ruleset: string, hook: "input" | "forward", port?: number): st
   let table = "";
   for (const block of ruleset.split(/^(?=table )/m)) {
     table = /^table (\S+ \S+)/.exec(block)?.[1] ?? "";
-    if (/^(ip|ip6) (filter|nat|mangle|raw|security)$/.test(table)) continue;
+    if (/^(ip|ip6) (filter|nat|mangle|raw|security)$/.test(table) || table.startsWith(GUARD_TABLE)) continue;
     for (const [, name = "", body = ""] of block.matchAll(/\tchain (\S+) \{\n([\s\S]*?)\n\t\}/g)) {
       if (!body.includes(`hook ${hook} `)) continue;
       const rules = body.split("\n").map((line) => line.trim());
@@ -142,5 +144,30 @@ export function checkFlavours(facts: HostFacts): Finding {
     "rules of iptables-legacy and of iptables-nft are both there",
     "both apply, and each tool shows only its own",
     "move to one of them: iptables-legacy-save | iptables-nft-restore, then flush the legacy tables",
+  );
+}
+
+/** What keeps pods from the overlay's UDP port. */
+export function checkTunnelGuard(facts: HostFacts, device: string | null, port: number | null): Finding {
+  if (device === null || port === null) return ok("tunnel_guard", "this backend uses no UDP port of its own");
+  const name = `${GUARD_TABLE}${device}`;
+  const table = facts.nftables.split(/^(?=table )/m).find((block) => block.startsWith(`table ${name} {`));
+  const counts = table === undefined ? null : guardCounts(table);
+  const guards = (hook: string) => table?.includes(`hook ${hook} `) === true;
+  if (counts === null || !guards("input") || !guards("forward") || !table?.includes(`udp dport ${port} `)) {
+    return warn(
+      "tunnel_guard",
+      `nft table ${name} ${table === undefined ? "is not there" : "is not whole"}`,
+      `pods can send packets to UDP ${port} of nodes, which nodes take for the overlay's own`,
+      "install nftables; the running agent makes the table within --iptables-resync seconds",
+    );
+  }
+  const { ownNode, otherNodes } = counts;
+  if (ownNode + otherNodes === 0) return ok("tunnel_guard", `nft table ${name}; no pod has tried`);
+  return warn(
+    "tunnel_guard",
+    `pods of this node sent ${ownNode} packets to its own UDP ${port} and ${otherNodes} to that of others`,
+    "they were dropped; a pod that does this wants to be taken for a node, or has the wrong address",
+    `see which: tcpdump -ni any udp dst port ${port}, at the pods' devices; nft reset counters table ${name} starts anew`,
   );
 }

@@ -84,6 +84,9 @@ for (const [how, choice] of [
       const shown = () => [host.dump(), withoutEmptyTables(host.nft()), bpfAttachments(host.namespace)];
       const before = shown();
       await host.startAgent(["--dataplane=userspace"]);
+      // A program that the agent has just started goes on after its SIGKILL.
+      await host.settledDump();
+      await until("the agent's nft table", () => host.nft().includes("table inet ripstop-flannel.1 {"), 30_000);
       const dataplane = host.dataplane ?? assert.fail("a data plane");
       const held = bpfObjectsOf(dataplane.pid);
       assertComplete(held, !("Disable" in choice));

@@ -1,9 +1,14 @@
-// Masquerade and forward rules against the real iptables and nft, in an empty namespace.
+// Masquerade and forward rules, and those that keep pods from the tunnel port, against the real iptables and nft, in an empty
+// namespace.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Prefix } from "../../src/addr/address.js";
 import { parsePrefix } from "../../src/addr/prefix.js";
 import { withPrefix } from "../../src/host/command.js";
+import { checkEncapsulationPort, checkTunnelGuard } from "../../src/doctor/firewall-checks.js";
+import type { HostFacts } from "../../src/doctor/host-facts.js";
+import { guardedDevices, TunnelGuard } from "../../src/host/tunnel-guard.js";
+import type { TunnelGuardRules } from "../../src/host/tunnel-guard-text.js";
 import { makePacketFilter } from "../../src/host/masquerade/packet-filter.js";
 import type { FilterRules, PacketFilter } from "../../src/host/masquerade/rules.js";
 import { rootNeeded } from "../support/lab.js";
@@ -170,4 +175,71 @@ test("a switch between the modes leaves nothing of the other one", options, () =
     assert.doesNotMatch(tables, /flannel/);
     assert.match(await listed(namespace, "iptables", "nat"), /FLANNEL-POSTRTG/);
   }),
+);
+
+const GUARD: TunnelGuardRules = {
+  encapsulation: "vxlan",
+  vni: 1,
+  port: 8472,
+  overlayDevices: ["flannel.1", "flannel-v6.1"],
+  externalInterface: "eth0",
+  networks: RULES.families.map(({ network }) => network),
+  subnets: RULES.families.map(({ subnet }) => subnet),
+};
+
+test(
+  "what keeps pods from the tunnel port is repaired with its counts, and the doctor sees what is wrong",
+  options,
+  () =>
+    withNamespace(async ({ name, exec }) => {
+      const run = withPrefix(["ip", "netns", "exec", name]);
+      const facts = async () => ({ iptables: "", nftables: await exec("nft", "-n", "list", "ruleset") }) as HostFacts;
+      const verdict = async (port = 8472) => checkTunnelGuard(await facts(), "flannel.1", port);
+      assert.match((await verdict()).value, /is not there/);
+
+      await exec(
+        "nft",
+        "add table inet ripstop-flannel.1; add counter inet ripstop-flannel.1 own_node { packets 3 bytes 9 }",
+      );
+      assert.match((await verdict()).value, /is not whole/);
+      const guard = new TunnelGuard("flannel.1", run);
+      assert.deepEqual(await guard.reconcile(GUARD), { changed: true, dropped: { ownNode: 0, otherNodes: 0 } });
+      assert.equal((await verdict()).verdict, "ok");
+      assert.match((await verdict(8473)).value, /is not whole/, "it guards another port");
+      assert.equal(checkEncapsulationPort(await facts(), 8472).verdict, "ok", "no firewall that blocks peers");
+      const shown = await exec("nft", "list", "ruleset");
+      assert.equal((await guard.reconcile(GUARD)).changed, false);
+
+      for (const damage of [
+        "delete table inet ripstop-flannel.1",
+        "flush chain inet ripstop-flannel.1 from_pods",
+        "insert rule inet ripstop-flannel.1 to_own_node accept",
+        "add chain inet ripstop-flannel.1 more",
+      ]) {
+        await exec("nft", damage);
+        assert.equal((await guard.reconcile(GUARD)).changed, true, damage);
+        assert.equal(await exec("nft", "list", "ruleset"), shown, damage);
+      }
+      const elsewhere = { ...GUARD, externalInterface: "eth1" };
+      assert.equal((await guard.reconcile(elsewhere)).changed, true);
+
+      // A later agent goes on counting.
+      await exec("nft", "delete table inet ripstop-flannel.1");
+      await exec("nft", shown.replaceAll("packets 0 bytes 0", "packets 7 bytes 700"));
+      assert.match((await verdict()).value, /sent 7 packets to its own UDP 8472 and 7 to that of others/);
+      const dropped = { ownNode: 7, otherNodes: 7 };
+      const later = new TunnelGuard("flannel.1", run);
+      assert.deepEqual(await later.reconcile(elsewhere), { changed: true, dropped });
+      await exec("nft", "delete table inet ripstop-flannel.1");
+      assert.deepEqual(
+        await later.reconcile(elsewhere),
+        { changed: true, dropped },
+        "also when the table was taken away",
+      );
+
+      assert.deepEqual(await guardedDevices(run), ["flannel.1"]);
+      assert.equal(await later.remove(), true);
+      assert.equal(await later.remove(), false);
+      assert.equal(await exec("nft", "list", "ruleset"), "");
+    }),
 );

@@ -1,4 +1,5 @@
-// A pod that encapsulates by itself: masquerading gives its packet our node's address, so every peer would believe it.
+// A pod that encapsulates by itself: masquerading gives its packet our node's address, so every peer would believe it. Here without
+// an agent, so without its rules (tunnel-guard.test.ts): the data plane's own program at the external interface.
 //   pod p1 - node n1 (ours, masquerades) - switch - node n2 (kernel VXLAN)
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,6 +12,7 @@ import { PingRun } from "../../src/lab/traffic/ping.js";
 import { assertLaw, countersSince, restingCounters } from "../support/accounting.js";
 import { HandDrivenPlane } from "../support/hand-driven-plane.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { sendFromPod, vxlanPayload } from "../support/pod-tunnel.js";
 import { until } from "../support/until.js";
 
 const runner = new Runner();
@@ -31,13 +33,13 @@ test("what a pod encapsulates under its node's address reaches no peer and is co
 
     // Without us the peer's kernel takes it: the attack is real.
     const before = await arrived();
-    await encapsulateInPod(ours, peer, 1);
+    await encapsulateInPod(ours, peer);
     await until("the kernel to believe the pod", async () => (await arrived()) === before + PACKETS);
 
     const plane = await HandDrivenPlane.start(plan, ours, { underlayPort: "tap", disable: [] });
     try {
       const countersBefore = await restingCounters(() => plane.client.counters());
-      await encapsulateInPod(ours, peer, 1);
+      await encapsulateInPod(ours, peer);
       const refused = async () => countersSince(countersBefore, await plane.client.counters()).encap;
       await until("all to be counted", async () => (await refused()).drops.pod_tunnel === BigInt(PACKETS));
       assert.equal(await arrived(), before + PACKETS, "none of them reached the peer");
@@ -64,17 +66,8 @@ function addressOf(node: LabNode): string {
   return podAddress(kernelPeerSubnet(node));
 }
 
-/** VXLAN datagrams of our VNI, each around a frame for the peer's VTEP, out of an ordinary UDP socket in the pod. */
-async function encapsulateInPod(ours: LabNode, peer: LabNode, vni: number): Promise<void> {
-  const header = Buffer.from([8, 0, 0, 0, 0, 0, vni, 0]);
-  const ethernet = Buffer.from(kernelPeerVtep(peer).mac.replaceAll(":", "") + "0200000000ff" + "0800", "hex");
-  const payload = Buffer.concat([header, ethernet, Buffer.alloc(46)]).toString("hex");
-  const program = `
-    const socket = require("node:dgram").createSocket("udp4");
-    let left = ${PACKETS};
-    const send = () => left-- === 0
-      ? socket.close()
-      : socket.send(Buffer.from("${payload}", "hex"), 8472, "${peer.underlay}", send);
-    send();`;
-  await runner.mustIn(ours.pod, process.execPath, ["-e", program]);
+/** Datagrams of our VNI, each around a frame for the peer's VTEP. */
+function encapsulateInPod(ours: LabNode, peer: LabNode): Promise<void> {
+  const payload = vxlanPayload(1, kernelPeerVtep(peer).mac, Buffer.alloc(46));
+  return sendFromPod(runner, ours.pod, [{ to: peer.underlay, port: 8472, payload }], PACKETS);
 }

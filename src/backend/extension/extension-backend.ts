@@ -90,6 +90,7 @@ class ExtensionBackend implements Backend {
 class ExtensionOverlay implements Overlay {
   readonly mtu: number;
   readonly devices = [];
+  readonly tunnel = null;
   readonly dataplane = null;
   readonly routesOver = null;
   readonly own: Lease;

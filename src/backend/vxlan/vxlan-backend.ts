@@ -7,7 +7,7 @@ import type { HostChange, PeerEntry, UnderlayAddress, VxlanSpec } from "../../ho
 import { VXLAN_DEFAULT_PORT } from "../../host/tunnel-device.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
 import { RipstopError } from "../../lib/errors.js";
-import type { Backend, BackendContext, Overlay } from "../backend.js";
+import type { Backend, BackendContext, Overlay, Tunnel } from "../backend.js";
 import { RoutedOverlay, type ScopedEntries, type Wiring } from "../routed-overlay.js";
 import { readVtepMac, vxlanBackendData } from "./backend-data.js";
 import { chooseVtepMac, writeVtepMac } from "./vtep-mac.js";
@@ -93,6 +93,7 @@ class VxlanWiring implements Wiring {
   readonly mtu: number;
   readonly overlayMtu: number;
   readonly devices: readonly string[];
+  readonly tunnel: Tunnel;
   readonly dataplane: Overlay["dataplane"];
   readonly direct: Wiring["direct"];
   readonly #context: BackendContext;
@@ -109,18 +110,15 @@ class VxlanWiring implements Wiring {
     this.overlayMtu = planes[0]?.mtu ?? this.mtu;
     this.devices = planes.map(({ device }) => device);
     this.direct = options.directRouting ? "same-segment" : "none";
+    this.tunnel = {
+      encapsulation: "vxlan",
+      vni: options.vni,
+      port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
+      overlayDevice: this.devices[0] ?? "",
+      overlayDeviceV6: this.devices[1] ?? "",
+    };
     // GBP puts each packet's mark into the VXLAN header, which only the kernel can see.
-    this.dataplane = options.gbp
-      ? null
-      : {
-          encapsulation: "vxlan",
-          vni: options.vni,
-          port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
-          overlayDevice: this.devices[0] ?? "",
-          overlayDeviceV6: this.devices[1] ?? "",
-          underlayDevice: context.external.name,
-          checksumV4: false,
-        };
+    this.dataplane = options.gbp ? null : { ...this.tunnel, underlayDevice: context.external.name, checksumV4: false };
   }
 
   async ensureDevices(own: Lease): Promise<readonly HostChange[]> {

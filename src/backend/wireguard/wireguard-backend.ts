@@ -95,6 +95,7 @@ class WireguardBackend implements Backend {
 class WireguardOverlay implements Overlay {
   readonly mtu: number;
   readonly devices: readonly string[];
+  readonly tunnel = null;
   readonly dataplane = null;
   readonly routesOver = null;
   readonly own: Lease;

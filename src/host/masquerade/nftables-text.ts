@@ -6,10 +6,8 @@ import { type FamilyRules, type FilterRules, KUBE_MARK, MULTICAST } from "./rule
 
 export const NFT_TABLES: Readonly<Record<4 | 6, string>> = { 4: "ip flannel-ipv4", 6: "ip6 flannel-ipv6" };
 
-/** One transaction: the table is made if missing, thrown away and made again, so what was tampered with does not matter. */
-export function tableText(rules: FilterRules, family: FamilyRules): string {
-  const table = NFT_TABLES[family.family];
-  const lines = [`add table ${table}`, `delete table ${table}`, `table ${table} {`];
+export function tableContents(rules: FilterRules, family: FamilyRules): string {
+  const lines: string[] = [];
   if (rules.masquerade) {
     lines.push("  chain postrtg {", "    type nat hook postrouting priority srcnat; policy accept;");
     lines.push(...masqueradeRules(family, rules.fullyRandom).map((rule) => `    ${rule}`), "  }");
@@ -18,12 +16,7 @@ export function tableText(rules: FilterRules, family: FamilyRules): string {
     lines.push("  chain forward {", "    type filter hook forward priority filter; policy accept;");
     lines.push(...forwardRules(family).map((rule) => `    ${rule}`), "  }");
   }
-  return `${[...lines, "}"].join("\n")}\n`;
-}
-
-/** One transaction that also works when the table is not there. */
-export function removalText(family: 4 | 6): string {
-  return `add table ${NFT_TABLES[family]}\ndelete table ${NFT_TABLES[family]}\n`;
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 function masqueradeRules({ family, network, subnet, neverMasquerade }: FamilyRules, random: boolean): string[] {
