@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
+import { pingAll } from "../support/ping-all.js";
 import { rootNeeded } from "../support/lab.js";
 import { OTHER, OURS, ROUTER_MAC, withRoutedHosts } from "../support/routed-hosts.js";
 
@@ -75,15 +76,15 @@ describe("openDataplane()", () => {
             ["tap", kind],
           );
           assert.match(ports[1]?.reason ?? "", asked === "auto" ? /TAP/ : /^asked for$/);
-          const ping = ["-c", "10", "-i", "0.02", "-W", "2", "-I", OURS.pod, OTHER.pod];
-          assert.match(await ours.exec("ping", ...ping), / 0% packet loss/);
+          const ping = () => pingAll(ours, OTHER.pod, { count: 10, options: ["-I", OURS.pod] });
+          await ping();
           await runTcpCheck({ from: ours.name, to: other.name, address: OTHER.pod, mebibytes: 8 });
           const after = await state();
           assert.ok(after.out > 10 && after.in > 10, JSON.stringify(after));
           assert.deepEqual(after.law, [0, 0]);
           child.stdin.end();
           assert.deepEqual((await ended)[0], 0);
-          assert.match(await ours.exec("ping", ...ping), / 0% packet loss/);
+          await ping();
         } finally {
           child.kill("SIGKILL");
         }

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { withLibraryProcess } from "../support/library-process.js";
+import { pingAll } from "../support/ping-all.js";
 import { rootNeeded } from "../support/lab.js";
 import { type TwoHosts, withTwoHosts } from "../support/two-hosts.js";
 
@@ -39,8 +40,7 @@ describe("an overlay of the library", () => {
           await other.ip("route", "add", "10.42.1.0/24", "via", "10.42.1.1", "dev", "vx", "onlink");
           await other.ip("neighbor", "add", "10.42.1.1", "lladdr", vtepMac, "dev", "vx", "nud", "permanent");
           await other.exec("bridge", "fdb", "add", vtepMac, "dev", "vx", "dst", "192.0.2.1", "self", "permanent");
-          const said = await ours.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", "10.42.2.1");
-          assert.match(said, / 0% packet loss/);
+          await pingAll(ours, "10.42.2.1");
           assert.match(await ours.exec("ping", "-c", "2", "-M", "do", "-s", "1422", "10.42.2.1"), / 0% packet loss/);
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.42.2.1", mebibytes: 32 });
           await runTcpCheck({ from: other.name, to: ours.name, address: "10.42.1.1", mebibytes: 32 });
@@ -75,8 +75,7 @@ describe("an overlay of the library", () => {
         async (library) => {
           // The address is given, so that the first frame is one to a station, not a broadcast to nobody.
           await ours.ip("neighbor", "add", "10.45.0.2", "lladdr", mac, "dev", "punt0", "nud", "permanent");
-          const said = await ours.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", "10.45.0.2");
-          assert.match(said, / 0% packet loss/);
+          await pingAll(ours, "10.45.0.2");
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.45.0.2", mebibytes: 16 });
           const { punted, encapTx } = await library.state();
           assert.ok(punted >= 1 && punted < 20, `${punted} of ${encapTx} frames came up`);
@@ -102,8 +101,7 @@ describe("an overlay of the library", () => {
           routes: [],
         },
         async (library) => {
-          const said = await ours.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", "10.43.0.2");
-          assert.match(said, / 0% packet loss/);
+          await pingAll(ours, "10.43.0.2");
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.43.0.2", mebibytes: 16 });
           await runTcpCheck({ from: other.name, to: ours.name, address: "10.43.0.1", mebibytes: 16 });
           const { learned, flooded, encapTx } = await library.state();

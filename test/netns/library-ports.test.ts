@@ -8,6 +8,7 @@ import { once } from "node:events";
 import { describe, it } from "node:test";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { withLibraryProcess } from "../support/library-process.js";
+import { pingAll } from "../support/ping-all.js";
 import { rootNeeded } from "../support/lab.js";
 import { type TestNamespace, withNamespace } from "../support/network-namespace.js";
 import { type TwoHosts, withTwoHosts } from "../support/two-hosts.js";
@@ -21,11 +22,6 @@ async function kernelVxlan({ other }: TwoHosts, address: string): Promise<string
   await other.ip("link", "set", "vx", "up");
   return (await other.exec("cat", "/sys/class/net/vx/address")).trim();
 }
-
-const ping = async (from: TestNamespace, to: string): Promise<void> => {
-  const said = await from.exec("ping", "-c", "20", "-i", "0.02", "-W", "2", to);
-  assert.match(said, / 0% packet loss/);
-};
 
 /** Datagrams that the host answered with "port unreachable". */
 const unclaimed = async ({ exec }: TestNamespace): Promise<string> =>
@@ -50,7 +46,7 @@ describe("an underlay", () => {
         } as const;
         await withLibraryProcess(ours.name, plan, async (library) => {
           const before = await unclaimed(ours);
-          await ping(ours, "10.43.0.2");
+          await pingAll(ours, "10.43.0.2");
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.43.0.2", mebibytes: 16 });
           await runTcpCheck({ from: other.name, to: ours.name, address: "10.43.0.1", mebibytes: 16 });
           const { encapTx, decapTx, underlayKind, unresolved } = await library.state();
@@ -82,7 +78,7 @@ describe("an underlay", () => {
           // IPv6 finds no neighbor before its own address on the link is settled.
           for (const side of [one, two])
             await until("the next hop", async () => (await side.state()).unresolved.length === 1);
-          await ping(ours, "10.42.2.1");
+          await pingAll(ours, "10.42.2.1");
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.42.2.1", mebibytes: 16 });
           assert.deepEqual((await one.state()).unresolved, ["2001:db8::99"]);
           await assert.rejects(
@@ -113,7 +109,7 @@ describe("a bridged overlay on a device that was there before", () => {
           routes: [],
         } as const;
         await withLibraryProcess(ours.name, plan, async (library) => {
-          await ping(pod, "10.43.0.2");
+          await pingAll(pod, "10.43.0.2");
           await runTcpCheck({ from: pod.name, to: other.name, address: "10.43.0.2", mebibytes: 16 });
           await runTcpCheck({ from: other.name, to: pod.name, address: "10.43.0.1", mebibytes: 16 });
           const { overlayKind, encapTx } = await library.state();

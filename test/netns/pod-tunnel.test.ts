@@ -46,7 +46,7 @@ test("what a pod encapsulates under its node's address reaches no peer and is co
       assertLaw(await restingCounters(() => plane.client.counters()), "our node");
 
       // The overlay itself goes on.
-      const ends = { from: ours.pod, address: addressOf(peer), count: 5, intervalMs: 2 };
+      const ends = { from: ours.pod, address: addressOf(peer), count: 5, intervalMs: 2, deadlineSeconds: 10 };
       assert.equal((await new PingRun(ends).result()).received, 5);
       assert.equal((await refused()).drops.pod_tunnel, BigInt(PACKETS));
     } finally {
@@ -57,6 +57,7 @@ test("what a pod encapsulates under its node's address reaches no peer and is co
       address: addressOf(peer),
       count: 5,
       intervalMs: 2,
+      deadlineSeconds: 10,
     }).result();
     assert.equal(received, 5, "the kernel's path is as it was");
   });

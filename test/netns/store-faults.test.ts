@@ -201,7 +201,8 @@ async function startTraffic(from: LabNode, to: LabNode): Promise<{ readonly lost
   const subnet = await readSubnetFile(labFiles.subnetFile(to));
   assert.ok(subnet !== null);
   const stop = new AbortController();
-  const next = () => new PingRun({ from: from.pod, address: podAddress(subnet), count: 200, intervalMs: 5 });
+  const pings = { from: from.pod, address: podAddress(subnet), count: 200, intervalMs: 5, deadlineSeconds: 10 };
+  const next = () => new PingRun(pings);
   const first = next();
   const running = (async () => {
     let lost = 0;

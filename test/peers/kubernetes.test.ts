@@ -142,6 +142,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
         address: podAddress(subnetOf(scene, two)),
         count: 1_000,
         intervalMs: 10,
+        deadlineSeconds: 60,
       });
       await cluster.stopServer();
       await until("the agent knows", async () => (await statusOf(one)).agent?.store.connected === false, 20_000);

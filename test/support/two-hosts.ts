@@ -5,6 +5,7 @@ import { parseNetworkConfig } from "../../src/config/network-config.js";
 import { listHost, selectExternalInterface } from "../../src/host/external-interface.js";
 import { NetlinkHost } from "../../src/host/netlink-host.js";
 import { type TestNamespace, withNamespace } from "./network-namespace.js";
+import { pingAll } from "./ping-all.js";
 
 export const SILENT: BackendLog = { info: () => undefined, warn: () => undefined };
 
@@ -75,6 +76,5 @@ export async function pingFrom(
   ...more: string[]
 ): Promise<void> {
   if (more.length === 0) await namespace.exec("ping", "-c", "1", "-w", "10", "-i", "0.2", "-I", source, target);
-  const said = await namespace.exec("ping", "-c", "3", "-i", "0.05", "-W", "2", "-I", source, ...more, target);
-  if (!said.includes(" 0% packet loss")) throw new Error(said);
+  await pingAll(namespace, target, { count: 3, options: ["-I", source, ...more] });
 }

@@ -7,6 +7,11 @@ export interface PingOptions {
   readonly address: string;
   readonly count: number;
   readonly intervalMs: number;
+  /**
+   * How long the answers may take in all, whole seconds: ping goes on until it has as many answers as it was to send pings. Without it
+   * ping waits for the last answer no longer than for two of the others, and a busy machine makes a loss of that.
+   */
+  readonly deadlineSeconds?: number;
 }
 
 export interface PingResult {
@@ -42,8 +47,7 @@ export class PingRun {
       String(options.count),
       "-i",
       interval,
-      "-W",
-      "1",
+      ...(options.deadlineSeconds === undefined ? ["-W", "1"] : ["-w", String(options.deadlineSeconds)]),
       options.address,
     ];
     this.#child = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
@@ -65,7 +69,7 @@ export class PingRun {
 
   async result(): Promise<PingResult> {
     await this.#closed;
-    return parsePing(this.#output, this.#options.from);
+    return parsePing(this.#output, this.#options.from, this.#options.count);
   }
 
   kill(): void {
@@ -73,27 +77,28 @@ export class PingRun {
   }
 }
 
-export function parsePing(output: string, from: string): PingResult {
-  const summary = /(\d+) packets transmitted, (\d+) received/.exec(output);
+/** What became of the first `count` pings, of which one that was killed may have sent fewer. */
+export function parsePing(output: string, from: string, count: number): PingResult {
+  const summary = /(\d+) packets transmitted, /.exec(output);
   if (summary === null)
     throw new RipstopError("LAB_TRAFFIC", `ping in ${from} gave no summary: ${output.trim().split("\n").at(-1) ?? ""}`);
   const times: number[] = [];
   const trips: number[] = [];
   let duplicates = 0;
   for (const line of output.split("\n")) {
-    const answer = /^\[(\d+\.\d+)\] \d+ bytes from .*time=([\d.]+) ms( \(DUP!\))?/.exec(line);
-    if (answer === null) continue;
-    if (answer[3] !== undefined) {
+    const answer = /^\[(\d+\.\d+)\] \d+ bytes from .*icmp_seq=(\d+) .*time=([\d.]+) ms( \(DUP!\))?/.exec(line);
+    if (answer === null || Number(answer[2]) > count) continue;
+    if (answer[4] !== undefined) {
       duplicates++;
       continue;
     }
     times.push(Number(answer[1]) * 1000);
-    trips.push(Number(answer[2]) * 1000);
+    trips.push(Number(answer[3]) * 1000);
   }
   let gapMaxMs = 0;
   for (let i = 1; i < times.length; i++) gapMaxMs = Math.max(gapMaxMs, (times[i] ?? 0) - (times[i - 1] ?? 0));
   trips.sort((a, b) => a - b);
-  const sent = Number(summary[1]);
-  const received = Number(summary[2]);
+  const sent = Math.min(Number(summary[1]), count);
+  const received = times.length;
   return { sent, received, lost: sent - received, duplicates, gapMaxMs, medianUs: trips[trips.length >> 1] ?? 0 };
 }

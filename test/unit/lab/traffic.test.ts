@@ -15,7 +15,7 @@ test("a ping's account has the longest silence, the lost and the doubled", () =>
     "--- 10.244.2.2 ping statistics ---",
     "54 packets transmitted, 3 received, +1 duplicates, 94% packet loss, time 53ms",
   ].join("\n");
-  const result = parsePing(output, "rs-p1");
+  const result = parsePing(output, "rs-p1", 60);
   assert.deepEqual(
     { ...result, gapMaxMs: Math.round(result.gapMaxMs) },
     {
@@ -27,7 +27,18 @@ test("a ping's account has the longest silence, the lost and the doubled", () =>
       medianUs: 200,
     },
   );
-  assert.throws(() => parsePing("ping: connect: Network is unreachable", "rs-p1"), { code: "LAB_TRAFFIC" });
+  assert.throws(() => parsePing("ping: connect: Network is unreachable", "rs-p1", 1), { code: "LAB_TRAFFIC" });
+});
+
+test("pings that only bridge the wait for a late answer are not counted", () => {
+  const answer = (number: number) =>
+    `[1700000000.00${number}000] 64 bytes from 10.244.2.2: icmp_seq=${number} ttl=62 time=0.100 ms`;
+  const output = [1, 3, 4]
+    .map(answer)
+    .concat("4 packets transmitted, 3 received, 25% packet loss, time 3ms")
+    .join("\n");
+  const { sent, received, lost } = parsePing(output, "rs-p1", 3);
+  assert.deepEqual([sent, received, lost], [3, 2, 1], "the second is missing");
 });
 
 test("CPU use counts nice with user and irq with softirq, in cores", () => {
