@@ -6,6 +6,7 @@ import type { OpenOptions } from "../dataplane/binding.js";
 import type { DataplaneClient } from "../dataplane/client.js";
 import { sameOpenOptions } from "../dataplane/options.js";
 import { RipstopError } from "../lib/errors.js";
+import type { Latest } from "../lib/latest.js";
 import type { Controlled, DataplanePair } from "./dataplane-pair.js";
 
 export interface Succession {
@@ -14,6 +15,14 @@ export interface Succession {
   readonly oldOptions: OpenOptions;
   readonly options: OpenOptions;
   readonly incarnation: string;
+  /** What the old one has adopted. */
+  readonly applied: Uint8Array | null;
+  readonly tables: Latest<Uint8Array | null>;
+}
+
+/** The successor, and the table it was given: there may be a newer one since. */
+export interface Succeeded {
+  readonly next: Controlled;
   readonly table: Uint8Array | null;
 }
 
@@ -27,13 +36,17 @@ export class SuccessionFailed extends Error {
   }
 }
 
-/** The successor, promoted, with the table applied. Rejects with SuccessionFailed; nothing of the successor is left then. */
-export async function succeed(given: Succession, signal: AbortSignal): Promise<Controlled> {
-  const { pair, old, options, incarnation, table } = given;
+/** The successor, promoted, with the newest table applied. Rejects with SuccessionFailed; nothing of the successor is left then. */
+export async function succeed(given: Succession, signal: AbortSignal): Promise<Succeeded> {
+  const { pair, old, options, incarnation, tables } = given;
   let oldIsAlive = true;
+  const leaves = new AbortController();
+  const informed = keepInformed(given, AbortSignal.any([signal, leaves.signal]));
   const endOld = async (): Promise<void> => {
     if (!oldIsAlive) return;
     oldIsAlive = false;
+    leaves.abort();
+    await informed;
     await pair.end(old);
   };
   let next: Controlled | null = null;
@@ -49,6 +62,7 @@ export async function succeed(given: Succession, signal: AbortSignal): Promise<C
       await next.client.open(options, incarnation);
     }
     if (wouldDeliverTwice(options)) await endOld();
+    const table = tables.current ?? null;
     if (table !== null) {
       await next.client.apply(table);
       const { running } = await next.client.inspect();
@@ -56,10 +70,26 @@ export async function succeed(given: Succession, signal: AbortSignal): Promise<C
     }
     await endOld();
     pair.promote();
-    return next;
+    return { next, table };
   } catch (error) {
     if (next !== null) await pair.endSuccessor(next.client);
     throw new SuccessionFailed(error, oldIsAlive);
+  } finally {
+    leaves.abort();
+    await informed;
+  }
+}
+
+/**
+ * The old one carries until the switch, which may be a second away, and must not do so by addresses that are no longer true. That it
+ * refuses a table is the successor's to say.
+ */
+async function keepInformed({ old, applied, tables }: Succession, signal: AbortSignal): Promise<void> {
+  let known = applied;
+  for await (const table of tables.follow(signal)) {
+    if (table === null || table === known) continue;
+    known = table;
+    await old.apply(table).catch(() => undefined);
   }
 }
 

@@ -68,6 +68,8 @@ export class Supervisor {
   readonly #backoff = new Backoff({ initialMs: 100, maxMs: 30_000 });
   readonly #upgradeBackoff = new Backoff({ initialMs: 5_000, maxMs: 300_000 });
   #desired: DesiredDataplane;
+  /** The newest of the wishes. */
+  readonly #tables = new Latest<Uint8Array | null>();
   #client: DataplaneClient | null = null;
   #opened: Pick<DesiredDataplane, "options" | "incarnation"> | null = null;
   /** It has given up what opening needs. */
@@ -93,6 +95,7 @@ export class Supervisor {
     const onStart = (pid: number) => this.#started(pid);
     this.#pair = new DataplanePair({ socketPath, launch, clock, logger: this.#logger, deadlineMs, onStart });
     this.#desired = desired;
+    this.#tables.set(desired.table);
     ripstopVersion(); // Which this process is, whatever is installed over it later.
     this.state.set({ phase: "starting", reason: null, pid: null, version: null, adopted: false, restarts: 0 });
   }
@@ -106,6 +109,7 @@ export class Supervisor {
   /** Cheap: remembers the newest wish and wakes the loop. */
   want(desired: DesiredDataplane): void {
     this.#desired = desired;
+    this.#tables.set(desired.table);
     this.#wake();
   }
 
@@ -162,13 +166,15 @@ export class Supervisor {
   }
 
   async #converge(signal: AbortSignal): Promise<void> {
-    const { options, incarnation, table } = this.#desired;
     const client = await this.#ready(signal);
     try {
       if (this.#opened === null) {
+        const { options, incarnation } = this.#desired;
         await client.open(options, incarnation);
         this.#opened = { options, incarnation };
       }
+      // Starting and opening take their time: what is the newest by now.
+      const { table } = this.#desired;
       const refused = table === null || table === this.#applied ? this.#refused : await this.#apply(client, table);
       await this.#lookAt(client);
       this.#silentSince = null;
@@ -217,13 +223,11 @@ export class Supervisor {
     why: string,
     signal: AbortSignal,
   ): Promise<DataplaneClient> {
-    const { options, incarnation, table } = this.#desired;
+    const { options, incarnation } = this.#desired;
     this.#logger.info("replacing the data plane", { options, reason: why });
     try {
-      const next = await succeed(
-        { pair: this.#pair, old: client, oldOptions: opened.options, options, incarnation, table },
-        signal,
-      );
+      const change = { oldOptions: opened.options, options, incarnation, applied: this.#applied, tables: this.#tables };
+      const { next, table } = await succeed({ pair: this.#pair, old: client, ...change }, signal);
       this.#adopt(next, { options, incarnation });
       this.#applied = table;
       this.#refused = null;

@@ -108,11 +108,13 @@ export class DataplaneClient {
 
   /** `incarnation` names the devices as they are now; hello() gives it back to whoever may want to adopt. */
   async open(options: OpenOptions, incarnation = ""): Promise<void> {
+    this.#table = null;
     await this.#request({ method: "open", options, incarnation }, OPEN_DEADLINE_MS);
   }
 
   /** Sends what differs from the table before, where that is little. The bytes must not change afterwards. */
   async apply(table: Uint8Array): Promise<void> {
+    if (table === this.#table) return;
     if (!(await this.#patch(table))) await this.#request({ method: "apply", table: base64(table) });
     this.#table = table;
   }

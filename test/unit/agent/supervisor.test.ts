@@ -218,6 +218,17 @@ test("a device that was made again is opened by a successor, options unchanged",
   await condition(() => host.binding.opened[0]?.closed === 1 && host.alive === 1);
 });
 
+test("while a successor gets ready, newer tables go to the one that carries, and the successor begins with the newest", async () => {
+  const supervisor = run(supervise());
+  await until(supervisor, isRunning);
+  // Both at once, as after a change of the underlay's address: what carries must not go on with the old one's.
+  supervisor.want(wish(2, "eth0 7"));
+  host.binding.onOpen = () => supervisor.want(wish(3, "eth0 7"));
+  await condition(() => host.binding.opened[0]?.closed === 1 && host.alive === 1);
+  assert.equal(host.binding.opened[0]?.tables[1]?.[8], 2);
+  assert.equal(host.binding.opened[1]?.tables[0]?.[8], 3);
+});
+
 test("only the newest table of a burst needs to arrive, and it does", async () => {
   const supervisor = run(supervise());
   await until(supervisor, isRunning);
