@@ -1,6 +1,6 @@
 // Makes our tunnel devices (flannel.<VNI>, flannel-v6.<VNI>, flannel.ipip) what they shall be: kept when compatible,
-// corrected live where the kernel allows it (MTU, MAC, learning, address, up), re-created only where it does not. A device of
-// the same name but of another kind is somebody else's and is refused, never deleted.
+// corrected live where the kernel allows it (MTU, MAC, learning, local address, address, up), re-created only where it does not. A
+// device of the same name but of another kind is somebody else's and is refused, never deleted.
 import { constants } from "node:os";
 import type { Prefix } from "../addr/address.js";
 import { formatAddress, formatPrefix, parsePrefixWithHost, prefixCovers } from "../addr/prefix.js";
@@ -75,17 +75,18 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
       vxlan !== null &&
       vxlan.vni === vni &&
       vxlan.lowerIndex === lower.index &&
-      vxlan.local === local &&
+      vxlan.local !== null &&
+      // The kernel changes it only within a family.
+      vxlan.local.includes(":") === local.includes(":") &&
       vxlan.port === port &&
       vxlan.group === null &&
       vxlan.l2miss !== true &&
       vxlan.gbp === gbp,
     correct: (link) => [
       ...correctCommon(link, mtu, mac),
-      // A request of its own: the kernel refuses VXLAN settings and an MTU in one.
-      ...(link.vxlan?.learning === learning
-        ? []
-        : [{ verb: "change", object: "link", index: link.index, kind: "vxlan", vxlan: { learning } } as const]),
+      // Requests of their own: the kernel refuses VXLAN settings and an MTU in one.
+      ...(link.vxlan?.learning === learning ? [] : [changeVxlan(link, { learning })]),
+      ...(link.vxlan?.local === local ? [] : [changeVxlan(link, { local })]),
     ],
     address: spec.address,
     network: spec.network,
@@ -93,6 +94,10 @@ export async function ensureVxlanDevice(netlink: Netlink, spec: VxlanSpec): Prom
   return device.catch((error: unknown) => {
     throw explainPort(error, name, port);
   });
+}
+
+function changeVxlan({ index }: NetlinkLink, vxlan: NonNullable<LinkRequest["vxlan"]>): LinkRequest {
+  return { verb: "change", object: "link", index, kind: "vxlan", vxlan };
 }
 
 /** A VXLAN device binds its port when it comes up; that is where a port in use shows. */

@@ -88,7 +88,27 @@ test("MTU, MAC, learning and addresses are corrected without making the device a
   }),
 );
 
-test("a device with another VNI, port or address is made again; a foreign kind is refused", options, () =>
+test("another local address is taken over by the device there is, in both families", options, () =>
+  withHost(async (host, { ip }) => {
+    const network = parsePrefix("fd00:244::/48");
+    const own = parsePrefix("fd00:244:0:1::/128");
+    assert.ok(network && own);
+    const v6 = { name: "flannel-v6.1", address: own, network, mtu: 1430 };
+    for (const [device, from, to] of [
+      [spec(), "192.0.2.1", "192.0.2.9"],
+      [spec({ ...v6, local: address("2001:db8::1") }), "2001:db8::1", "2001:db8::9"],
+    ] as const) {
+      const { link } = await host.ensureVxlan(device);
+      assert.match(await ip("-d", "link", "show", device.name), new RegExp(`local ${from} `));
+      const moved = await host.ensureVxlan({ ...device, local: address(to) });
+      assert.equal(moved.link.index, link.index);
+      assert.match(await ip("-d", "link", "show", device.name), new RegExp(`local ${to} `));
+      assert.deepEqual((await host.ensureVxlan({ ...device, local: address(to) })).changes, []);
+    }
+  }),
+);
+
+test("a device with another VNI or port is made again; a foreign kind is refused", options, () =>
   withHost(async (host, { ip }) => {
     await ip(
       "link",
