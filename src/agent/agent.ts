@@ -20,7 +20,7 @@ import { filterRules, keepFilterRules } from "./filter-loop.js";
 import { GuardKeeper } from "./guard-keeper.js";
 import { type LocalSnapshot, readLocalSnapshot, snapshotPath, writeLocalSnapshot } from "./local-snapshot.js";
 import { followNodeAddresses, NodeStandings, withNodeAddresses } from "./node-assignment.js";
-import { tellRuntime, tellSubnet } from "./node-files.js";
+import { keepNodeTold, tellRuntime, tellSubnet } from "./node-files.js";
 import { claimOverlay } from "./overlay-claim.js";
 import type { AgentParts } from "./parts.js";
 import { PlaneKeeper, requireCarriable } from "./plane-keeper.js";
@@ -57,6 +57,8 @@ export class Agent {
   readonly #plane: PlaneKeeper;
   readonly #guard: GuardKeeper;
   readonly #unwritten: Trigger;
+  /** The node's other programs do not know of the session yet. */
+  readonly #untold: Trigger;
   /** MAC of the external interface. */
   #nic: string | null = null;
   #peers: ReadonlyMap<string, Lease> = new Map();
@@ -73,6 +75,7 @@ export class Agent {
     this.#guard = new GuardKeeper(parts, options.ruleResyncMs);
     board.guard(() => this.#guard.status);
     this.#unwritten = new Trigger(parts.clock);
+    this.#untold = new Trigger(parts.clock);
   }
 
   /** Rejects when the start fails; resolves when the signal has ended it. */
@@ -225,7 +228,8 @@ export class Agent {
       keepBlackhole(this.#parts, this.#options, started.lease, signal),
       subnets.run(signal),
       this.#followPeers(() => session, started, signal),
-      this.#keepSnapshot(started, signal),
+      this.#keepSnapshot(() => session, started, signal),
+      keepNodeTold(() => ({ session, lease: subnets.own ?? started.lease }), this.#untold, signal),
       config.run(() => session.external, reconfigure, signal),
       this.#followAddresses(config, reconfigure, signal),
     ];
@@ -243,6 +247,8 @@ export class Agent {
       session = await this.#nextSession(started, session, why, signal);
       // Those that came while it was made went to the one before.
       session.update(this.#peers, this.#quarantined);
+      this.#unwritten.kick();
+      this.#untold.kick();
     }
     this.#board.stopping();
     await Promise.all([...background, this.#plane.ended()]);
@@ -277,18 +283,22 @@ export class Agent {
   }
 
   /** At once where it costs little; else often enough to lose little. What is new at the end is written too. */
-  async #keepSnapshot(started: Started, signal: AbortSignal): Promise<void> {
+  async #keepSnapshot(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {
     const { clock } = this.#parts;
-    let written: ReadonlyMap<string, Lease> | null = null;
+    let written: { readonly session: Session; readonly peers: ReadonlyMap<string, Lease> } | null = null;
+    const write = async (): Promise<void> => {
+      const now = { session: session(), peers: this.#peers };
+      if (written?.session === now.session && written.peers === now.peers) return;
+      written = now;
+      await this.#remember(started, now.peers);
+    };
     while (!signal.aborted) {
       await this.#unwritten.wait(Number.POSITIVE_INFINITY, signal);
-      if (this.#peers === written) continue;
       const startMs = clock.nowMs();
-      written = this.#peers;
-      await this.#remember(started, written);
+      await write();
       await clock.sleep((clock.nowMs() - startMs) * SNAPSHOT_COSTS, signal);
     }
-    if (this.#peers !== written) await this.#remember(started, this.#peers);
+    await write();
   }
 
   /** What a start without the store needs; that it cannot be written is worth a line, not the overlay. */
@@ -322,10 +332,7 @@ export class Agent {
         started.subnets.announce(identityOf(next), attrs);
         await next.start({ ...own, attrs }, this.#peers);
         this.#board.session(next);
-        await tellSubnet(given, next, own);
-        await tellRuntime(given, next, own);
         config.accept(given);
-        await this.#remember(started, this.#peers);
         return next;
       } catch (error) {
         if (config.refuse(given, error)) continue;

@@ -5,6 +5,7 @@ import type { Overlay, RefusedPeer } from "../backend/backend.js";
 import type { PeerTable } from "../dataplane/peer-table.js";
 import type { HostFailure, ReconcileReport } from "../host/host.js";
 import type { Lease } from "../lease/lease.js";
+import { Backoff } from "../lib/backoff.js";
 import type { Clock } from "../lib/clock.js";
 import { Histogram } from "../lib/histogram.js";
 import { Trigger } from "../lib/trigger.js";
@@ -17,6 +18,8 @@ const PACE_MS = 15;
 const DISTRUST_MS = 50;
 const DISTRUST_COSTS = 10;
 const DISTRUST_MAX_MS = 2_000;
+/** What was seen to be broken is repaired within a second, however long the last comparison took. */
+const DRIFT_MS_MAX = 500;
 /** Without any event. */
 const PERIOD_MIN_MS = 10_000;
 const PERIOD_MAX_MS = 60_000;
@@ -24,7 +27,8 @@ const PERIOD_COSTS = 500;
 /** A comparison that only the clock asks for waits for a pause in the changes, though not for ever. */
 const QUIET_MS = 500;
 const QUIET_WAIT_MAX_MS = 60_000;
-const RETRY_MS = 1_000;
+/** A pass fails where a device is just being made again, or for long: soon, then ever later. */
+const RETRY = { initialMs: 50, maxMs: 500 };
 
 /** Bounds of the histogram: a pass for one changed peer takes a millisecond, a comparison of 5,000 half a second. */
 export const PASS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -56,7 +60,10 @@ export class Reconciler {
   #quarantined: readonly RefusedPeer[] = [];
   /** The leases that the last pass applied. */
   #passed: ReadonlyMap<string, Lease> | null = null;
+  readonly #retry = new Backoff(RETRY);
   #distrusted = true;
+  #broken = false;
+  #comparedAtMs = 0;
   #mayCompareAtMs = 0;
   #mustCompareAtMs = 0;
   #changedAtMs = Number.NEGATIVE_INFINITY;
@@ -75,10 +82,11 @@ export class Reconciler {
     this.#trigger.kick();
   }
 
-  /** Something is not as it shall be: compares everything soon. */
-  distrust(): void {
-    if (this.#distrusted) return;
+  /** Something may not be as it shall be: compares everything soon. `broken`: it surely is not. */
+  distrust(broken: boolean): void {
+    if (this.#distrusted && (this.#broken || !broken)) return;
     this.#distrusted = true;
+    this.#broken ||= broken;
     this.#trigger.kick();
   }
 
@@ -102,7 +110,8 @@ export class Reconciler {
         if (reason !== this.report.error) logger.warn("cannot program the host; trying again", { error });
         this.report = { ...this.report, error: reason };
         this.#distrusted = true;
-        this.#mayCompareAtMs = clock.nowMs() + RETRY_MS;
+        this.#comparedAtMs = clock.nowMs();
+        this.#mayCompareAtMs = this.#comparedAtMs + this.#retry.nextMs();
         this.#passed = this.#leases;
       }
       await clock.sleep(PACE_MS, signal);
@@ -110,7 +119,8 @@ export class Reconciler {
   }
 
   get #compareAtMs(): number {
-    if (this.#distrusted) return this.#mayCompareAtMs;
+    if (this.#distrusted)
+      return this.#broken ? Math.min(this.#mayCompareAtMs, this.#comparedAtMs + DRIFT_MS_MAX) : this.#mayCompareAtMs;
     const must = this.#mustCompareAtMs;
     return Math.min(Math.max(must, this.#changedAtMs + QUIET_MS), must + QUIET_WAIT_MAX_MS);
   }
@@ -119,7 +129,7 @@ export class Reconciler {
     const { overlay, clock, applied } = this.#given;
     const startMs = clock.nowMs();
     // Cleared first: what is noticed while the pass runs is for the next one.
-    if (compare) this.#distrusted = false;
+    if (compare) this.#distrusted = this.#broken = false;
     const leases = this.#leases;
     const quarantined = this.#quarantined;
     const desired = await overlay.peers(leases, 0n, compare ? "afresh" : "remembered");
@@ -132,12 +142,14 @@ export class Reconciler {
     const failures = compare ? report.failures : [...this.report.failures, ...report.failures];
     this.report = { table, refused, failures, error: null };
     this.#passed = leases;
+    this.#retry.reset();
     if (compare) this.#schedule(clock.nowMs(), clock.nowMs() - startMs);
     this.durations.observe((clock.nowMs() - startMs) / 1000);
     await applied(table, compare);
   }
 
   #schedule(nowMs: number, costMs: number): void {
+    this.#comparedAtMs = nowMs;
     this.#mayCompareAtMs = nowMs + Math.min(DISTRUST_MAX_MS, Math.max(DISTRUST_MS, costMs * DISTRUST_COSTS));
     this.#mustCompareAtMs = nowMs + Math.min(PERIOD_MAX_MS, Math.max(PERIOD_MIN_MS, costMs * PERIOD_COSTS));
   }

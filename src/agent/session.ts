@@ -17,8 +17,12 @@ import { Reconciler } from "./reconciler.js";
 import type { DesiredDataplane } from "./supervisor.js";
 import { TapKeeper } from "./tap-keeper.js";
 
-/** Looking at the host's interfaces: at once, then so many times what it costs later; sooner while ours is gone. */
-const LOOK_PACE_MS = 100;
+/**
+ * Looking at the host's interfaces: at once, then so many times what it took later; sooner while ours is gone. On a machine that
+ * keeps us waiting a look takes long and costs little, so the pause has an end.
+ */
+const LOOK_PACE_MS = 50;
+const LOOK_PACE_MAX_MS = 200;
 const LOOK_COSTS = 20;
 const GONE_PACE_MS = 20;
 const GONE_COSTS = 2;
@@ -65,12 +69,13 @@ export class Session {
   readonly backend: Backend;
   /** What the data plane shall carry; nothing before the first table, never when the backend cannot be carried. */
   readonly desired = new Latest<DesiredDataplane>();
-  readonly #given: SessionOptions;
+  /** What it was made of. */
+  readonly given: SessionOptions;
   readonly #interfaces: Trigger;
   #running: Running | null = null;
 
   private constructor(given: SessionOptions, external: ExternalInterface, backend: Backend) {
-    this.#given = given;
+    this.given = given;
     this.external = external;
     this.backend = backend;
     this.#interfaces = new Trigger(given.parts.clock);
@@ -109,13 +114,13 @@ export class Session {
   /** Makes the device and programs the first peers; afterwards the kernel path forwards. */
   async start(own: Lease, leases: ReadonlyMap<string, Lease>): Promise<Overlay> {
     const overlay = await this.backend.attach(own);
-    const { clock, logger, host } = this.#given.parts;
+    const { clock, logger, host } = this.given.parts;
     const { dataplane } = overlay;
     const common = { overlay, clock, logger };
     const wish =
       dataplane === null
         ? null
-        : new PlaneWish({ ...common, dataplane, host, choice: this.#given.choice }, this.desired);
+        : new PlaneWish({ ...common, dataplane, host, choice: this.given.choice }, this.desired);
     const applied = async (table: PeerTable, compared: boolean) => wish?.follow(table, compared);
     const reconciler = new Reconciler({ ...common, applied }, leases);
     const taps =
@@ -151,7 +156,7 @@ export class Session {
   }
 
   async #watchKernel(running: Running, signal: AbortSignal): Promise<void> {
-    const { parts } = this.#given;
+    const { parts } = this.given;
     while (!signal.aborted) {
       try {
         // Listens from here on; what happened since the first look, or since a stream broke off, nobody told.
@@ -178,14 +183,15 @@ export class Session {
 
   #notice({ overlay, reconciler, wish, taps }: Running, event: HostEvent): void {
     if (this.#concernsInterfaces(event)) this.#interfaces.kick();
-    if (concernsOverlay(event, overlay, this.external.name)) reconciler.distrust();
+    const concern = concernOfOverlay(event, overlay, this.external.name);
+    if (concern !== "none") reconciler.distrust(concern === "broken");
     wish?.hear(event);
     taps?.hear(event);
   }
 
   /** Pods come and go with links of their own, which cannot become the external interface unless a name was asked for. */
   #concernsInterfaces(event: HostEvent): boolean {
-    const { iface, ifaceRegex, ifaceCanReach } = this.#given.options;
+    const { iface, ifaceRegex, ifaceCanReach } = this.given.options;
     switch (event.kind) {
       case "link":
         return event.index === this.external.index || iface.length > 0 || ifaceRegex.length > 0;
@@ -203,40 +209,39 @@ export class Session {
 
   /** What is gone is waited for: addresses come and go one by one while an interface is reconfigured. */
   async #watchInterfaces(signal: AbortSignal): Promise<string | null> {
-    const { clock } = this.#given.parts;
+    const { clock } = this.given.parts;
     const was = describeExternal(this.external);
     while (!signal.aborted) {
       await this.#interfaces.wait(Number.POSITIVE_INFINITY, signal);
       if (signal.aborted) break;
       const startMs = clock.nowMs();
-      const now = await findExternal(this.#given).catch(() => null);
+      const now = await findExternal(this.given).catch(() => null);
       if (now !== null && describeExternal(now) !== was) return `${was} became ${describeExternal(now)}`;
       const [paceMs, costs] = now === null ? [GONE_PACE_MS, GONE_COSTS] : [LOOK_PACE_MS, LOOK_COSTS];
-      await clock.sleep(Math.max(paceMs, (clock.nowMs() - startMs) * costs), signal);
+      const tookMs = clock.nowMs() - startMs;
+      await clock.sleep(Math.min(Math.max(paceMs, tookMs * costs), LOOK_PACE_MAX_MS), signal);
     }
     return null;
   }
 }
 
-function concernsOverlay(event: HostEvent, overlay: Overlay, external: string): boolean {
+/** `broken`: one of our objects is another; `perhaps`: only a look can tell. */
+function concernOfOverlay(event: HostEvent, overlay: Overlay, external: string): "none" | "perhaps" | "broken" {
   switch (event.kind) {
     case "link":
-      return (
-        event.name === external ||
-        event.name === overlay.dataplane?.overlayDevice ||
-        overlay.devices.includes(event.name) ||
-        // One that goes down takes its IPv4 routes with it without a word.
-        overlay.routesOver?.has(event.index) === true
-      );
-    case "route":
-      return overlay.routesOver !== null;
-    case "address":
+      if ([external, overlay.dataplane?.overlayDevice, ...overlay.devices].includes(event.name)) return "broken";
+      // One that goes down takes its IPv4 routes with it without a word.
+      return overlay.routesOver?.has(event.index) === true ? "broken" : "none";
     case "peer":
+      return "broken";
+    case "route":
+      return overlay.routesOver === null ? "none" : "perhaps";
+    case "address":
     case "overrun":
-      return true;
+      return "perhaps";
     case "neighbor":
     case "policy":
-      return false;
+      return "none";
   }
 }
 

@@ -52,7 +52,7 @@ test("new leases touch what changed; distrust compares everything, and so does t
   await passed(2);
   reconciler.update(leases(2), []);
   await passed(3);
-  reconciler.distrust();
+  reconciler.distrust(false);
   await passed(4);
   await passed(5, 500);
   end.abort();
@@ -69,9 +69,9 @@ test("comparing pauses the longer the more it costs, and changed leases do not w
   const { passes, reconciler, passed, end, run } = start(() => GOOD, 100);
   await reconciler.start();
   const running = run();
-  reconciler.distrust();
+  reconciler.distrust(false);
   await passed(2, 50);
-  reconciler.distrust();
+  reconciler.distrust(false);
   reconciler.update(leases(1), []);
   await passed(4, 50);
   end.abort();
@@ -83,6 +83,42 @@ test("comparing pauses the longer the more it costs, and changed leases do not w
   const [first, second, third, fourth] = passes.map(({ atMs }) => atMs) as [number, number, number, number];
   assert.ok(second - first >= 1_000 && fourth - second >= 1_000, "ten times 100 ms between comparisons");
   assert.ok(third - second < 300, "the change is applied at once");
+});
+
+test("what is seen to be broken is repaired within half a second, however much comparing costs", async () => {
+  const { passes, reconciler, passed, end, run } = start(() => GOOD, 200);
+  await reconciler.start();
+  const running = run();
+  reconciler.distrust(false);
+  reconciler.distrust(true);
+  await passed(2, 10);
+  reconciler.distrust(true);
+  await passed(3, 10);
+  end.abort();
+  await running;
+  const [first, second, third] = passes.map(({ atMs }) => atMs) as [number, number, number];
+  // Each holds the 200 ms that the one before took.
+  for (const between of [second - first, third - second])
+    assert.ok(between >= 650 && between <= 800, `${between} ms between comparisons`);
+});
+
+test("passes that fail are repeated soon at first, and never in a loop", async () => {
+  const { passes, reconciler, passed, end, run } = start((pass) => (pass === 1 ? GOOD : new Error("no device")));
+  await reconciler.start();
+  const running = run();
+  reconciler.distrust(true);
+  await passed(2, 5);
+  await until("the error", () => reconciler.report.error === "no device");
+  for (let count = 3; count <= 10; count++) {
+    reconciler.distrust(true);
+    await passed(count, 5);
+  }
+  end.abort();
+  await running;
+  const times = passes.slice(1).map(({ atMs }) => atMs);
+  const pauses = times.slice(1).map((at, i) => at - (times[i] ?? 0));
+  assert.ok((pauses[0] ?? 0) <= 100, `the first after ${pauses[0]} ms`);
+  assert.ok((pauses.at(-1) ?? 0) >= 250 && Math.max(...pauses) <= 550, pauses.join(" "));
 });
 
 test("what a small pass could not make is compared at once, and stays reported until a comparison is clean", async () => {
