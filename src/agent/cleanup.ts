@@ -6,7 +6,9 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Mac } from "../addr/address.js";
 import { parseMac } from "../addr/mac.js";
-import { prefixEquals } from "../addr/prefix.js";
+import { formatAddress, prefixEquals } from "../addr/prefix.js";
+import { readKey, wireguardKeyFile } from "../backend/wireguard/wireguard-key.js";
+import { readWireguardData } from "../backend/wireguard/wireguard-peers.js";
 import { DataplaneClient } from "../dataplane/client.js";
 import { pidPathOf, socketAnswers, successorPathOf } from "../dataplane/socket-path.js";
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
@@ -14,6 +16,7 @@ import { guardedDevices, TunnelGuard } from "../host/tunnel-guard.js";
 import type { Netlink } from "../host/netlink.js";
 import { findOwnFilters, removeOwnFilter } from "../host/own-filters.js";
 import { findOwnObjects, type OwnObject, removeOwnObjects } from "../host/own-objects.js";
+import type { Lease } from "../lease/lease.js";
 import type { Clock } from "../lib/clock.js";
 import { RipstopError } from "../lib/errors.js";
 import { isRunning, readPidFile, signalProcess } from "../lib/process-identity.js";
@@ -52,17 +55,19 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
   }
   const { netlink } = options;
   const successor = successorPathOf(paths.dataplaneSocket);
-  const devices = await ownDevices(options.stateDir);
-  const objects = await findOwnObjects(netlink, devices);
+  const macs = await ownDevices(options.stateDir);
+  const own = (await readLocalSnapshot(snapshotPath(options.stateDir)))?.own ?? null;
+  const objects = await findOwnObjects(netlink, { macs, addresses: deviceAddresses(own) });
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
     // What an agent leaves that died in the middle of an upgrade.
     ...(await dataplaneStep(successor, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
-    ...(await steeringSteps(objects, [...devices.keys()].flatMap(vniOf))),
+    ...(await steeringSteps(objects, [...macs.keys()].flatMap(vniOf))),
     ...packetFilterStep(options.stateDir),
-    ...(await guardSteps(netlink, devices)),
-    ...(await subnetFileStep(options)),
+    ...(await guardSteps(netlink, macs)),
+    ...(await subnetFileStep(options, own)),
+    ...(await keyFileStep(own)),
     ...fileSteps([
       paths.agentSocket,
       paths.dataplaneSocket,
@@ -163,15 +168,28 @@ async function guardSteps(netlink: Netlink, own: ReadonlyMap<string, Mac>): Prom
 }
 
 /** Only when it says what our own lease says: flanneld may have written another one since. */
-async function subnetFileStep({ subnetFile, stateDir }: CleanupOptions): Promise<CleanupStep[]> {
-  const [written, remembered] = await Promise.all([
-    readSubnetEnv(subnetFile),
-    readLocalSnapshot(snapshotPath(stateDir)),
-  ]);
-  if (written === null || remembered === null) return [];
-  const { subnet, ipv6Subnet } = remembered.own;
+async function subnetFileStep({ subnetFile }: CleanupOptions, own: Lease | null): Promise<CleanupStep[]> {
+  const written = await readSubnetEnv(subnetFile);
+  if (written === null || own === null) return [];
+  const { subnet, ipv6Subnet } = own;
   const ours = prefixEquals(written.subnet, subnet) && prefixEquals(written.ipv6Subnet, ipv6Subnet);
   return ours ? fileSteps([subnetFile]) : [];
+}
+
+/** Only the one whose public half our own lease announced. */
+async function keyFileStep(own: Lease | null): Promise<CleanupStep[]> {
+  if (own?.attrs.backendType !== "wireguard") return [];
+  const path = wireguardKeyFile();
+  const key = await readKey(path).catch(() => null);
+  const announced = [own.attrs.backendData, own.attrs.backendV6Data].map(readWireguardData);
+  const ours = announced.some((data) => "publicKey" in data && data.publicKey === key?.publicKey);
+  return ours ? fileSteps([path]) : [];
+}
+
+/** What a tunnel device of ours has as its address. */
+function deviceAddresses(own: Lease | null): ReadonlySet<string> {
+  const subnets = own === null ? [] : [own.subnet, own.ipv6Subnet].filter((subnet) => subnet !== null);
+  return new Set(subnets.map((subnet) => `${formatAddress(subnet)}/${subnet.family === 4 ? 32 : 128}`));
 }
 
 function fileSteps(paths: readonly string[]): CleanupStep[] {

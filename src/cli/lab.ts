@@ -59,10 +59,14 @@ function addUp(lab: Command, context: CommandContext): void {
     )
     .addOption(
       new Option("--backend <type>", "what carries pod traffic")
-        .choices(["vxlan", "udp", "host-gw"])
+        .choices(["vxlan", "udp", "host-gw", "wireguard", "ipip"])
         .default(DEFAULT_OPTIONS.backend),
     )
-    .option("--ipv6", "dual stack: IPv6 beside IPv4 on the underlay and in every lease (vxlan, host-gw)", false)
+    .option(
+      "--ipv6",
+      "dual stack: IPv6 beside IPv4 on the underlay and in every lease (vxlan, host-gw, wireguard)",
+      false,
+    )
     .addOption(
       new Option("--dataplane <which>", "data plane of the agents")
         .choices(DATAPLANES)

@@ -20,6 +20,10 @@ export function agentName(node: LabNode): string {
   return `agent${node.index}`;
 }
 
+function wireguardKey(node: LabNode): string {
+  return join(node.directory, "wgkey");
+}
+
 export function agentArguments(plan: LabPlan, node: LabNode): string[] {
   const { options } = plan;
   return [
@@ -51,7 +55,9 @@ export function agentEnvironment(node: LabNode, path: string): Readonly<Record<s
 /** Makes the agent run as the plan says: right arguments, right namespace. */
 export async function ensureAgent(lock: LabLock, plan: LabPlan, node: LabNode): Promise<void> {
   const name = agentName(node);
-  const argv = agentArguments(plan, node);
+  // Nodes share the machine's /run, where all of them would find the same key.
+  const key = plan.options.backend === "wireguard" ? ["env", `WIREGUARD_KEY_FILE=${wireguardKey(node)}`] : [];
+  const argv = [...key, ...agentArguments(plan, node)];
   const running = await findDaemon(plan.directory, name);
   if (running !== null) {
     const known = await readFile(argumentsFile(plan.directory, name), "utf8").catch(() => "");

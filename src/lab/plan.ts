@@ -21,7 +21,7 @@ export const labOptionsSchema = z
     nodes: z.number().int().min(1).max(NODES_MAX),
     /** Indices of nodes without an agent: kernel VXLAN programmed by hand, the peer to interoperate with. */
     kernelPeers: z.array(z.number().int().min(1)).readonly(),
-    backend: z.enum(["vxlan", "udp", "host-gw", "alloc", "extension"]),
+    backend: z.enum(["vxlan", "udp", "host-gw", "wireguard", "ipip", "alloc", "extension"]),
     /** More fields of the network configuration's Backend object, e.g. DirectRouting or an extension's commands. */
     backendOptions: z.record(z.string(), z.json()).default({}),
     /** Dual stack: every node has an IPv6 address too, and every lease an IPv6 subnet. */

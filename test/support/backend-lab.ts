@@ -1,6 +1,7 @@
 // What a test asks of a backend in a lab: whether pods reach each other, what passes and what does not, and which traces of a
 // node are left in another one's kernel. In every family the nodes have.
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
@@ -11,6 +12,7 @@ import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
 import { assertLaw, restingCounters } from "./accounting.js";
+import { wireguardPeers } from "./lab-wireguard.js";
 
 const runner = new Runner();
 /** IP and ICMP headers of an echo request. */
@@ -22,14 +24,21 @@ export interface Mtu {
   readonly v6: number;
 }
 
+/** Datagrams none of which may be lost on the way. */
+export interface Datagrams {
+  readonly rate: number;
+  readonly packets: number;
+}
+const DATAGRAMS: Datagrams = { rate: 4000, packets: 1000 };
+
 /** A stream each byte of which is compared, datagrams of which none is lost, and the longest packet, one byte not more. */
-export async function assertCarries(from: LabNode, to: LabNode, mtu: Mtu): Promise<void> {
+export async function assertCarries(from: LabNode, to: LabNode, mtu: Mtu, datagrams = DATAGRAMS): Promise<void> {
   await assertReaches(from, to);
   assert.equal((await subnetOf(from)).mtu, mtu.v4);
   for (const { family, address } of await addressesOf(to)) {
     const ends = { from: from.pod, to: to.pod, address };
     await runTcpCheck({ ...ends, mebibytes: 8 });
-    const load = await runUdpLoad({ ...ends, rate: 4000, packets: 1000, size: 50, flows: 4 });
+    const load = await runUdpLoad({ ...ends, ...datagrams, size: 50, flows: 4 });
     const losses = [load.lost, load.sink.corrupt, load.sink.duplicates];
     assert.deepEqual(losses, [0, 0, 0], `IPv${family} from ${from.pod} to ${to.pod}`);
     const fits = (family === 4 ? mtu.v4 : mtu.v6) - ECHO_BYTES[family];
@@ -48,7 +57,7 @@ export async function assertReaches(from: LabNode, to: LabNode): Promise<void> {
   ] as const) {
     for (const { address } of await addressesOf(other)) {
       const asked = async () => (await ping(one, address, 56)).code === 0 || null;
-      await waitFor(`${one.pod} to reach ${other.pod} at ${address}`, asked, { timeoutMs: 15_000 });
+      await waitFor(`${one.pod} to reach ${other.pod} at ${address}`, asked, { timeoutMs: 30_000 });
     }
   }
 }
@@ -73,6 +82,7 @@ export async function tracesOf(node: LabNode, words: readonly string[]): Promise
     ip(node, "neighbor", "show", "nud", "permanent"),
     ip(node, "-6", "neighbor", "show", "nud", "permanent"),
     runner.mustIn(node.namespace, "bridge", ["fdb", "show"]),
+    wireguardText(node),
   ]);
   const lines = texts.flatMap((text) => text.split("\n"));
   return lines.filter((line) => words.some((word) => mentions(line, word))).join("; ");
@@ -81,7 +91,7 @@ export async function tracesOf(node: LabNode, words: readonly string[]): Promise
 export async function awaitNoTraces(node: LabNode, words: readonly string[]): Promise<void> {
   const gone = async () => (await tracesOf(node, words)) === "" || null;
   await waitFor(`nothing of ${words.join(", ")} to be left in ${node.namespace}`, gone, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     explain: () => tracesOf(node, words),
   });
 }
@@ -122,6 +132,11 @@ async function addressesOf(
 
 function ping(from: LabNode, address: string, size: number) {
   return runner.runIn(from.pod, "ping", ["-n", "-c", "1", "-W", "1", "-M", "do", "-s", String(size), address]);
+}
+
+/** Empty where no agent of a lab made a device. */
+async function wireguardText(node: LabNode): Promise<string> {
+  return existsSync(join(node.directory, "wgkey")) ? (await wireguardPeers(node)).join("\n") : "";
 }
 
 /** The word ends where it ends: 192.168.77.1 is not in 192.168.77.12. */

@@ -1,7 +1,6 @@
 // wireguard: the kernel's WireGuard device(s), one route for the whole overlay into each, and peers by `wg syncconf`, which
 // changes only what differs. The device is kept over restarts: traffic does not stop. Needs the kernel module and wireguard-tools.
 import { parseWireguardOptions, type WireguardOptions } from "../../config/backend-options.js";
-import { processEnvironment } from "../../config/process-environment.js";
 import type { Prefix } from "../../addr/address.js";
 import type { PeerTable } from "../../dataplane/peer-table.js";
 import { type CommandRunner, runCommand } from "../../host/command.js";
@@ -12,13 +11,12 @@ import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop, Ref
 import { RoutedOverlay, type Wiring } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
 import { syncConfig } from "./sync-config.js";
-import { readOrMakeKey, type WireguardKey } from "./wireguard-key.js";
+import { readOrMakeKey, type WireguardKey, wireguardKeyFile } from "./wireguard-key.js";
 import { chooseEndpoint, deviceConfig, readWireguardData, type WireguardPeer } from "./wireguard-peers.js";
 
 const TYPE = "wireguard";
 const OVERHEAD = 80;
 const MTU_MIN = 1280;
-const KEY_FILE = "/run/flannel/wgkey";
 
 /** One device and the overlay networks it carries. */
 interface Tunnel {
@@ -86,8 +84,7 @@ class WireguardBackend implements Backend {
   }
 
   async #ownKey(): Promise<WireguardKey> {
-    const named = processEnvironment()["WIREGUARD_KEY_FILE"];
-    this.#key ??= await readOrMakeKey(named === undefined || named === "" ? KEY_FILE : named);
+    this.#key ??= await readOrMakeKey(wireguardKeyFile());
     return this.#key;
   }
 }
