@@ -22,6 +22,8 @@ export interface DataplaneHostOptions {
 export async function runDataplane(options: DataplaneHostOptions, signal: AbortSignal): Promise<void> {
   const logger = createLogger({ level: "info", destination: options.log ?? 2 }).part("dataplane");
   const stop = new AbortController();
+  // Meant for the agent (more log lines), but sent to a whole unit or group; by default it would end us.
+  process.on("SIGUSR2", () => undefined);
   const server = new DataplaneServer(() => loadNative({ path: options.nativePath }), {
     onShutdown: () => stop.abort(),
     onEvent: (message, fields) => logger.info(message, fields),

@@ -17,6 +17,15 @@ import { until } from "./until.js";
 
 const flanneldName = (node: LabNode) => `flanneld${node.index}`;
 
+/** Agent and data plane; what they made in the kernel stays. */
+export async function stopRipstop(plan: LabPlan, node: LabNode): Promise<void> {
+  await stopDaemon(plan.directory, agentName(node));
+  await retireDataplane(
+    runPaths(join(node.directory, "run")).dataplaneSocket,
+    createLogger({ level: "error", destination: 2 }),
+  );
+}
+
 /** `store`: flanneld's flags for it. */
 export async function becomeFlanneld(
   plan: LabPlan,
@@ -25,11 +34,7 @@ export async function becomeFlanneld(
   store: readonly string[],
   variables: readonly string[] = [],
 ): Promise<void> {
-  await stopDaemon(plan.directory, agentName(node));
-  await retireDataplane(
-    runPaths(join(node.directory, "run")).dataplaneSocket,
-    createLogger({ level: "error", destination: 2 }),
-  );
+  await stopRipstop(plan, node);
   const before = await readSubnetFile(labFiles.subnetFile(node));
   rmSync(labFiles.subnetFile(node), { force: true });
   const flags = ["--iface=eth0", `--subnet-file=${labFiles.subnetFile(node)}`, "--iptables-forward-rules=false"];

@@ -72,6 +72,12 @@ export class PingRun {
     return parsePing(this.#output, this.#options.from, this.#options.count);
   }
 
+  /** Sends no more; the one under way may be missing from the result. */
+  end(): Promise<PingResult> {
+    this.#child.kill("SIGINT");
+    return this.result();
+  }
+
   kill(): void {
     this.#child.kill("SIGKILL");
   }
