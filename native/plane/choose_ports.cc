@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "base/unique_fd.h"
 #include "plane/xdp_ports.h"
@@ -78,6 +79,14 @@ base::Result<uint32_t> OpenTaps(const engine::Options& options, const char* pref
 base::Error Unavailable(const char* side, const std::string& kind, const char* remedy) {
   return base::Error{"PORT_UNAVAILABLE", 0, "open",
                      std::string(side) + " port '" + kind + "' " + remedy};
+}
+
+// What `auto` makes of an error to open a TAP: without the driver AF_PACKET does, and says why.
+bool HasNoTapDriver(const base::Error& error) { return error.code == "TAP_OPEN_FAILED"; }
+
+std::string InsteadOfTap(const base::Error& error) {
+  return "no TAP: " + error.op + ": " + std::strerror(error.os_error) +
+         "; AF_PACKET needs no device of its own kind";
 }
 
 const char* Reason(const std::string& asked, const char* otherwise) {
@@ -181,10 +190,9 @@ base::Status OpenOverlayPacket(const engine::Options& options, Ports* ports) {
   return base::Ok();
 }
 
-// Both are ports on an end of a private pair.
-base::Status OpenOverlayOnPair(const engine::Options& options, const Devices& devices,
+// Both kinds are ports on an end of a private pair.
+base::Status OpenOverlayOnPair(const engine::Options& options, bool xdp, const Devices& devices,
                                const steer::Steering& steering, Ports* ports) {
-  const bool xdp = options.overlay_port == "xdp";
   PrivatePairOptions pair;
   pair.name = Turn(options, ports->second_turn);
   pair.mtu = devices.overlay_mtu;
@@ -202,23 +210,42 @@ base::Status OpenOverlayOnPair(const engine::Options& options, const Devices& de
 base::Status OpenOverlay(const engine::Options& options, const Devices& devices,
                          const steer::Steering& steering, Ports* ports) {
   const std::string& kind = options.overlay_port;
-  if (kind == "auto" || kind == "tap") return OpenOverlayTap(options, devices, ports);
   if (kind == "xdp" || kind == "packet")
-    return OpenOverlayOnPair(options, devices, steering, ports);
+    return OpenOverlayOnPair(options, kind == "xdp", devices, steering, ports);
+  if (kind == "tap") return OpenOverlayTap(options, devices, ports);
+  if (kind == "auto") {
+    auto tap = OpenOverlayTap(options, devices, ports);
+    if (tap.ok() || !HasNoTapDriver(tap.error())) return tap;
+    auto status = OpenOverlayOnPair(options, false, devices, steering, ports);
+    ports->overlay_reason = InsteadOfTap(tap.error());
+    return status;
+  }
   return Unavailable("overlay", kind, "does not fit VXLAN; use auto, tap, xdp or packet");
+}
+
+base::Status OpenUnderlay(const engine::Options& options, const Devices& devices,
+                          const steer::Steering& steering, Ports* ports) {
+  const std::string& kind = options.underlay_port;
+  if (kind == "xdp") return OpenUnderlayXdp(options, steering, ports);
+  if (kind == "packet") return OpenUnderlayPacket(options, steering, ports);
+  if (kind == "tap") return OpenUnderlayTap(options, devices, ports);
+  if (kind == "auto") {
+    auto tap = OpenUnderlayTap(options, devices, ports);
+    if (tap.ok() || !HasNoTapDriver(tap.error())) return tap;
+    auto status = OpenUnderlayPacket(options, steering, ports);
+    ports->underlay_reason = InsteadOfTap(tap.error());
+    return status;
+  }
+  return Unavailable("underlay", kind,
+                     "does not fit VXLAN: the kernel's own VXLAN device holds the UDP port; use "
+                     "auto, tap, xdp or packet");
 }
 
 base::Status OpenVxlanPorts(const engine::Options& options, const Devices& devices,
                             const steer::Steering& steering, Ports* ports) {
   ports->second_turn = FirstTurnTaken(options);
   if (auto status = OpenOverlay(options, devices, steering, ports); !status.ok()) return status;
-  if (options.underlay_port == "auto" || options.underlay_port == "tap")
-    return OpenUnderlayTap(options, devices, ports);
-  if (options.underlay_port == "xdp") return OpenUnderlayXdp(options, steering, ports);
-  if (options.underlay_port == "packet") return OpenUnderlayPacket(options, steering, ports);
-  return Unavailable("underlay", options.underlay_port,
-                     "does not fit VXLAN: the kernel's own VXLAN device holds the UDP port; use "
-                     "auto, tap, xdp or packet");
+  return OpenUnderlay(options, devices, steering, ports);
 }
 
 base::Status OpenUdpPorts(const engine::Options& options, const Devices& devices, Ports* ports) {

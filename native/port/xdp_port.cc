@@ -94,7 +94,8 @@ base::Result<std::unique_ptr<XdpPort>> XdpPort::Open(const XdpOptions& options) 
     auto status = port->OpenMode(options, mode);
     if (status.ok()) {
       port->description_ = options.device + ": AF_XDP " + Words(mode) + ", " +
-                           std::to_string(port->queues_.size()) + " queue(s)" + refused;
+                           std::to_string(port->queues_.size()) + " queue(s)" +
+                           port->BusyPollWords() + refused;
       return port;
     }
     port->Close();
@@ -168,6 +169,15 @@ base::Status XdpPort::WatchQueues() {
     }
   }
   return base::Ok();
+}
+
+std::string XdpPort::BusyPollWords() const {
+  if (!busy_poll_) return "";
+  for (const Queue& queue : queues_) {
+    if (const int refusal = queue.socket->busy_poll_refusal(); refusal != 0)
+      return std::string("; no preferred busy poll: ") + std::strerror(refusal);
+  }
+  return ", preferred busy poll";
 }
 
 void XdpPort::Close() {

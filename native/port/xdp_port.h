@@ -84,6 +84,7 @@ class XdpPort final : public Port {
   base::Status OpenMode(const XdpOptions& options, XdpMode mode);
   base::Status OpenQueues(const XdpOptions& options, XdpMode mode);
   base::Status WatchQueues();
+  std::string BusyPollWords() const;
   void Close();
   uint32_t QueueFor(const pkt::Packet& packet) const;
   void Refill(Queue& queue);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 namespace xdp {
 
@@ -131,10 +132,14 @@ void XskSocket::Tune(const SocketOptions& options) {
   (void)setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kSendBufferBytes,
                    sizeof kSendBufferBytes);
   if (!options.busy_poll) return;
-  const int on = 1;
-  (void)setsockopt(fd_.get(), SOL_SOCKET, kSoPreferBusyPoll, &on, sizeof on);
-  (void)setsockopt(fd_.get(), SOL_SOCKET, kSoBusyPoll, &kBusyPollMicroseconds, sizeof(int));
-  (void)setsockopt(fd_.get(), SOL_SOCKET, kSoBusyPollBudget, &kBusyPollPackets, sizeof(int));
+  const std::pair<int, int> busy_poll[] = {{kSoPreferBusyPoll, 1},
+                                           {kSoBusyPoll, kBusyPollMicroseconds},
+                                           {kSoBusyPollBudget, kBusyPollPackets}};
+  for (const auto& [name, value] : busy_poll) {
+    if (setsockopt(fd_.get(), SOL_SOCKET, name, &value, sizeof value) == 0) continue;
+    busy_poll_refusal_ = errno;
+    return;
+  }
 }
 
 base::Status XskSocket::Bind(const SocketOptions& options) {

@@ -20,7 +20,7 @@ struct SocketOptions {
   uint32_t queue_id = 0;
   uint32_t ring_size = 2048;  // Each of the four rings; a power of two.
   bool zero_copy = false;
-  bool busy_poll = false;  // SO_PREFER_BUSY_POLL; ignored by kernels before 5.11.
+  bool busy_poll = false;  // SO_PREFER_BUSY_POLL, Linux 5.11; see busy_poll_refusal().
   int share_fd =
       -1;  // A bound socket of the same device whose umem registration to use; -1 registers anew.
 };
@@ -45,6 +45,9 @@ class XskSocket {
                   // inside the call.
   void WakeRx();  // Lets the driver take new fill entries, or polls the device when busy polling.
   uint64_t rx_drops() const;  // Any thread.
+
+  // 0: it was not asked for, or is granted; else the kernel's errno. The socket works without.
+  int busy_poll_refusal() const { return busy_poll_refusal_; }
 
   int fd() const { return fd_.get(); }
   uint32_t queue_id() const { return queue_id_; }
@@ -82,6 +85,7 @@ class XskSocket {
   CompletionRing completion_;
   uint32_t queue_id_;
   uint16_t id_;
+  int busy_poll_refusal_ = 0;
 };
 
 }  // namespace xdp

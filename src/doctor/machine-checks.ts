@@ -80,7 +80,7 @@ export async function checkTunDevice(): Promise<Finding> {
     return warn(
       "tun",
       `/dev/net/tun: ${(error as NodeJS.ErrnoException).code ?? "unusable"}`,
-      "TAP and TUN ports are not to be had: no super-packets in user space, no udp backend",
+      "TAP and TUN ports are not to be had: AF_PACKET carries instead, at more cost for bulk; no udp backend",
       "modprobe tun; in a container mount /dev/net/tun",
     );
   }

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net_sandbox.h"
 #include "port/tun_device.h"
 #include "port/udp_socket.h"
+#include "sandboxed.h"
 
 namespace {
 
@@ -37,14 +37,8 @@ void SendFlows(const char* address, uint16_t to_port) {
   }
 }
 
-class HandoverTest : public testing::Test {
+class HandoverTest : public test::Sandboxed<> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_ = std::make_unique<test::NetSandbox>();
-    ASSERT_TRUE(sandbox_->ready());
-  }
   static port::TunDevice Tun(bool handover = true) {
     port::TunDeviceOptions options;
     options.name = "rst-tun";
@@ -60,8 +54,6 @@ class HandoverTest : public testing::Test {
     EXPECT_TRUE(made.ok()) << made.error().op << ": " << made.error().detail;
     return made.ok() ? std::move(made).value() : port::UdpSocket{};
   }
-
-  std::unique_ptr<test::NetSandbox> sandbox_;
 };
 
 TEST_F(HandoverTest, ADeviceGivesAllToItsOwnerThenToTheSuccessorAndToThatOnesSuccessor) {

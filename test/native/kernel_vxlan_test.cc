@@ -8,8 +8,8 @@
 #include <optional>
 #include <random>
 
-#include "net_sandbox.h"
 #include "node.h"
+#include "sandboxed.h"
 #include "wire.h"
 
 namespace {
@@ -25,13 +25,9 @@ uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-class KernelVxlan : public ::testing::TestWithParam<int> {
+class KernelVxlan : public test::Sandboxed<testing::TestWithParam<int>> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_.emplace();
-    ASSERT_TRUE(sandbox_->ready());
+  void Prepare() override {
     const std::string vxlan =
         " address 02:00:00:00:00:01 type vxlan id 1 dstport 8472 nolearning dev rst-b ";
     for (const std::string& command :
@@ -173,7 +169,6 @@ class KernelVxlan : public ::testing::TestWithParam<int> {
     }
   }
 
-  std::optional<test::NetSandbox> sandbox_;
   std::optional<test::Wire> wire_, device_;
   uint64_t seed_ = 0;
   std::mt19937 random_;

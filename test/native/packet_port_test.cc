@@ -12,7 +12,7 @@
 #include "net/checksum.h"
 #include "net/ipv4.h"
 #include "net/udp.h"
-#include "net_sandbox.h"
+#include "sandboxed.h"
 #include "wire.h"
 
 namespace {
@@ -22,14 +22,8 @@ using port::PacketPort;
 
 constexpr port::EncapsulatedMatch kMatch{test::kVxlanPort, true, test::kVni};
 
-class PacketPortTest : public testing::Test {
+class PacketPortTest : public test::Sandboxed<> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_ = std::make_unique<test::NetSandbox>();
-    ASSERT_TRUE(sandbox_->ready());
-  }
   std::unique_ptr<PacketPort> Open(const char* device,
                                    std::optional<port::EncapsulatedMatch> match) {
     PacketOptions options;
@@ -48,7 +42,6 @@ class PacketPortTest : public testing::Test {
     return counters_.drops[static_cast<int>(reason)].Read();
   }
 
-  std::unique_ptr<test::NetSandbox> sandbox_;
   pkt::LaneCounters counters_;
 };
 

@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "base/clock.h"
-#include "net_sandbox.h"
 #include "node.h"
+#include "sandboxed.h"
 #include "wire.h"
 
 namespace {
@@ -16,13 +16,9 @@ namespace {
 using namespace frames;
 using namespace testing_node;
 
-class PathMtuListener : public ::testing::TestWithParam<int> {
+class PathMtuListener : public test::Sandboxed<testing::TestWithParam<int>> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_.emplace();
-    ASSERT_TRUE(sandbox_->ready());
+  void Prepare() override {
     auto opened = engine::PathMtuListener::Open("rst-a");
     ASSERT_TRUE(opened.ok()) << opened.error().detail;
     listener_ = std::move(opened).value();
@@ -76,7 +72,6 @@ class PathMtuListener : public ::testing::TestWithParam<int> {
     return false;
   }
 
-  std::optional<test::NetSandbox> sandbox_;
   fwd::Publisher publisher_{0};
   std::unique_ptr<engine::PathMtuListener> listener_;
   std::optional<test::Wire> router_;

@@ -4,21 +4,15 @@
 #include <gtest/gtest.h>
 #include <net/if.h>
 
-#include "net_sandbox.h"
+#include "sandboxed.h"
 
 namespace {
 
 using plane::PrivatePair;
 using plane::PrivatePairOptions;
 
-class PrivatePairTest : public testing::Test {
+class PrivatePairTest : public test::Sandboxed<> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_ = std::make_unique<test::NetSandbox>();
-    ASSERT_TRUE(sandbox_->ready());
-  }
   static PrivatePairOptions Options(const char* name = "1") {
     PrivatePairOptions options;
     options.name = name;
@@ -28,8 +22,6 @@ class PrivatePairTest : public testing::Test {
     return options;
   }
   static bool Exists(const char* device) { return if_nametoindex(device) != 0; }
-
-  std::unique_ptr<test::NetSandbox> sandbox_;
 };
 
 TEST_F(PrivatePairTest, IsUpHasItsQueuesFinishesFramesAndGoesWithItsOwner) {

@@ -13,20 +13,16 @@
 #include "base/endian.h"
 #include "net/ipv4.h"
 #include "net/udp.h"
-#include "net_sandbox.h"
+#include "sandboxed.h"
 
 namespace {
 
 using port::TunOptions;
 using port::TunPort;
 
-class TunPortTest : public testing::Test {
+class TunPortTest : public test::Sandboxed<> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_ = std::make_unique<test::NetSandbox>();
-    ASSERT_TRUE(sandbox_->ready());
+  void Prepare() override {
     TunOptions options;
     options.name = "rst-tun";
     options.mtu = 1400;
@@ -48,7 +44,6 @@ class TunPortTest : public testing::Test {
     return address;
   }
 
-  std::unique_ptr<test::NetSandbox> sandbox_;
   std::unique_ptr<TunPort> port_;
   pkt::LaneCounters counters_;
 };

@@ -15,7 +15,7 @@
 #include "net/ipv4.h"
 #include "net/ipv6.h"
 #include "net/udp.h"
-#include "net_sandbox.h"
+#include "sandboxed.h"
 #include "wire.h"
 
 namespace {
@@ -33,13 +33,9 @@ UdpAddress Ip(const char* text) {
   return UdpAddress::Ip6(bytes);
 }
 
-class UdpPortTest : public testing::Test {
+class UdpPortTest : public test::Sandboxed<> {
  protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    sandbox_ = std::make_unique<test::NetSandbox>();
-    ASSERT_TRUE(sandbox_->ready());
+  void Prepare() override {
     // The kernel makes an IPv6 address usable a moment after it was added.
     const char* usable =
         "timeout 5 sh -c 'until ip -6 route show table local | grep -q fd00::1 &&"
@@ -85,7 +81,6 @@ class UdpPortTest : public testing::Test {
     return counters.drops[static_cast<int>(reason)].Read();
   }
 
-  std::unique_ptr<test::NetSandbox> sandbox_;
   pkt::LaneCounters sent_, received_;
 };
 

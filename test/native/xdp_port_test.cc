@@ -1,20 +1,6 @@
-// The XDP port on one end of a real veth, a raw socket on the other, our real redirect program
-// between.
-//
-//   [XdpPort on rst-a] ==== veth ==== [Wire on rst-b]        all in a namespace of the test's own
-#include "port/xdp_port.h"
-
-#include <dirent.h>
-#include <gtest/gtest.h>
-#include <poll.h>
-#include <sys/resource.h>
-
-#include <cstring>
-
-#include "base/clock.h"
-#include "net_sandbox.h"
-#include "steer/steering.h"
-#include "wire.h"
+// What the XDP port carries, in each mode that a veth has.
+#include "base/endian.h"
+#include "xdp_bench.h"
 
 namespace {
 
@@ -22,66 +8,17 @@ using port::XdpMode;
 using port::XdpOptions;
 using port::XdpPort;
 
-class XdpPortTest : public testing::TestWithParam<XdpMode> {
- protected:
-  void SetUp() override {
-    if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
-      GTEST_SKIP() << missing;
-    auto loaded = steer::Steering::Load();
-    ASSERT_TRUE(loaded.ok()) << loaded.error().op << ": " << loaded.error().detail;
-    steering_ = std::move(loaded).value();
-    rs_steer_state& state = steering_->state();
-    state.workers = 1;
-    state.stale_ns = 50'000'000;
-    state.encapsulation = RS_ENCAPSULATION_VXLAN;
-    state.vni = test::kVni;
-    state.udp_port_be = htons(test::kVxlanPort);
-    state.local_families = RS_LOCAL_IP4;
-    state.local_ip4_be = htonl(test::kLocalIp4);
-    Beat();
-  }
-  // Fresh for as long as a slow test may take; staleness has its own test.
-  void Beat() { steering_->state().heartbeat[0].ns = base::MonotonicNs() + 60'000'000'000ULL; }
-  void Open(uint32_t queues = 1, uint32_t frames = 4096) {
-    sandbox_ = std::make_unique<test::NetSandbox>(queues);
-    ASSERT_TRUE(sandbox_->ready());
-    XdpOptions options = Options();
-    options.frames = frames;
-    auto opened = XdpPort::Open(options);
-    ASSERT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
-    port_ = std::move(opened).value();
-    wire_ = std::make_unique<test::Wire>("rst-b");
-    ASSERT_TRUE(wire_->bound());
-  }
-  XdpOptions Options() {
-    XdpOptions options;
-    options.device = "rst-a";
-    options.program_fd = steering_->xdp_program();
-    options.xskmap_fd = steering_->xsks_map();
-    options.mode = GetParam();
-    return options;
-  }
-  // One round of a worker that waits for something to read, at most two seconds.
-  uint32_t ReceiveSome(pkt::Batch& batch, int timeout_ms = 2000) {
-    pollfd waiting{port_->wait_fd(), POLLIN, 0};
-    poll(&waiting, 1, timeout_ms);
-    const uint32_t n = port_->Receive(batch, counters_);
-    port_->Flush();
-    return n;
-  }
-  void ExpectConserved() {
-    const xdp::Census census = port_->umem()->census();
-    EXPECT_EQ(census.free + census.fill + census.tx + census.lent, census.total);
-    EXPECT_EQ(census.lent, 0U);
-  }
+class XdpPortTest : public xdp_bench::OnVeth {};
 
-  // The wire and the port close before the namespace does.
-  std::unique_ptr<steer::Steering> steering_;
-  std::unique_ptr<test::NetSandbox> sandbox_;
-  std::unique_ptr<XdpPort> port_;
-  std::unique_ptr<test::Wire> wire_;
-  pkt::LaneCounters counters_;
-};
+// The default umem of one data plane, whatever the number of queues and workers it is shared by.
+TEST(XdpFrames, AreEighteenMebibytesForUpToFourQueuesAndThirtyTwoAtMost) {
+  for (const uint32_t queues : {1U, 2U, 4U}) EXPECT_EQ(port::XdpFramesFor(queues, 1), 4608U);
+  EXPECT_EQ(port::XdpFramesFor(1, 2), 2304U);
+  EXPECT_EQ(port::XdpFramesFor(2, 2), 2304U);
+  EXPECT_EQ(port::XdpFramesFor(6, 1), 6912U);
+  EXPECT_EQ(port::XdpFramesFor(64, 1), 8192U);
+  EXPECT_EQ(port::XdpFramesFor(1, 16), 1024U) << "what a worker needs at the least";
+}
 
 TEST_P(XdpPortTest, ReceivesTwoThousandFramesInOrderAndWhole) {
   Open();
@@ -236,16 +173,6 @@ TEST_P(XdpPortTest, OfTwoWorkersEachHasItsQueuesAndBothReceive) {
   if (GetParam() != XdpMode::kGeneric) EXPECT_GT(of_worker[1], 0U);
 }
 
-// The default umem of one data plane, whatever the number of queues and workers it is shared by.
-TEST(XdpFrames, AreEighteenMebibytesForUpToFourQueuesAndThirtyTwoAtMost) {
-  for (const uint32_t queues : {1U, 2U, 4U}) EXPECT_EQ(port::XdpFramesFor(queues, 1), 4608U);
-  EXPECT_EQ(port::XdpFramesFor(1, 2), 2304U);
-  EXPECT_EQ(port::XdpFramesFor(2, 2), 2304U);
-  EXPECT_EQ(port::XdpFramesFor(6, 1), 6912U);
-  EXPECT_EQ(port::XdpFramesFor(64, 1), 8192U);
-  EXPECT_EQ(port::XdpFramesFor(1, 16), 1024U) << "what a worker needs at the least";
-}
-
 TEST_P(XdpPortTest, TwoPortsOfOneUmemPassAFrameOnWithoutCopyingIt) {
   Open();
   ASSERT_TRUE(test::NetSandbox::Run("ip link add rst-c type veth peer name rst-d") &&
@@ -278,32 +205,6 @@ TEST_P(XdpPortTest, TwoPortsOfOneUmemPassAFrameOnWithoutCopyingIt) {
   second.value().reset();
   ExpectConserved();
   ASSERT_TRUE(test::NetSandbox::Run("ip link del rst-c"));
-}
-
-TEST_P(XdpPortTest, ReceivesAndSendsWhileBusyPollingWithoutEverWaiting) {
-  sandbox_ = std::make_unique<test::NetSandbox>();
-  ASSERT_TRUE(sandbox_->ready());
-  XdpOptions options = Options();
-  options.busy_poll = true;
-  auto opened = XdpPort::Open(options);
-  ASSERT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
-  port_ = std::move(opened).value();
-  wire_ = std::make_unique<test::Wire>("rst-b");
-  pkt::Batch batch;
-  for (uint32_t i = 0; i < 500; ++i) {
-    ASSERT_TRUE(wire_->Send(test::VxlanFrame(i)));
-    for (const uint64_t end = base::MonotonicNs() + 5'000'000'000;
-         port_->Receive(batch, counters_) == 0 && base::MonotonicNs() < end;)
-      port_->Flush();
-    ASSERT_EQ(batch.count, 1U) << "frame " << i;
-    port_->Transmit(batch, counters_);
-    port_->Flush();
-    const auto got = wire_->Read();
-    ASSERT_TRUE(got.has_value());
-    ASSERT_EQ(*got, test::VxlanFrame(i));
-  }
-  port_->Flush();
-  ExpectConserved();
 }
 
 TEST_P(XdpPortTest, CountsDropsAndKeepsFramesWhenReceiveAndTransmitRunFull) {
@@ -354,85 +255,10 @@ TEST_P(XdpPortTest, RefusesWhatItsCapabilitiesExclude) {
   ExpectConserved();
 }
 
-TEST_P(XdpPortTest, NeverReplacesAForeignProgramAndNamesIt) {
-  sandbox_ = std::make_unique<test::NetSandbox>();
-  ASSERT_TRUE(sandbox_->ready());
-  const auto mode =
-      GetParam() == XdpMode::kGeneric ? xdp::AttachMode::kGeneric : xdp::AttachMode::kNative;
-  auto foreign =
-      xdp::AttachProgram(steering_->xdp_program(), "rst-a", if_nametoindex("rst-a"), mode);
-  ASSERT_TRUE(foreign.ok());
-  for (const XdpMode tried : {XdpMode::kAuto, XdpMode::kNativeCopy, XdpMode::kGeneric}) {
-    XdpOptions options = Options();
-    options.mode = tried;
-    auto opened = XdpPort::Open(options);
-    ASSERT_FALSE(opened.ok());
-    EXPECT_EQ(opened.error().code, "XDP_PROGRAM_FOREIGN");
-    EXPECT_NE(opened.error().detail.find("id "), std::string::npos) << opened.error().detail;
-    EXPECT_NE(opened.error().detail.find("rs_xdp_redirect"), std::string::npos)
-        << opened.error().detail;
-  }
-}
-
-uint32_t OpenDescriptors() {
-  uint32_t count = 0;
-  DIR* directory = opendir("/proc/self/fd");
-  while (readdir(directory) != nullptr) ++count;
-  closedir(directory);
-  return count;
-}
-
-TEST_P(XdpPortTest, OpensAndClosesFiftyTimesWithoutLeavingADescriptorOrAProgram) {
-  sandbox_ = std::make_unique<test::NetSandbox>();
-  ASSERT_TRUE(sandbox_->ready());
-  const uint32_t before = OpenDescriptors();
-  for (int i = 0; i < 50; ++i) {
-    auto opened = XdpPort::Open(Options());
-    ASSERT_TRUE(opened.ok()) << "round " << i << ": " << opened.error().op << ": "
-                             << opened.error().detail;
-  }
-  EXPECT_EQ(OpenDescriptors(), before);
-  EXPECT_EQ(xdp::DescribeAttachedProgram(if_nametoindex("rst-a")), "");
-}
-
 INSTANTIATE_TEST_SUITE_P(Modes, XdpPortTest,
                          testing::Values(XdpMode::kNativeCopy, XdpMode::kGeneric),
                          [](const auto& info) {
                            return info.param == XdpMode::kGeneric ? "Generic" : "NativeCopy";
                          });
-
-class XdpPortChoiceTest : public XdpPortTest {};
-INSTANTIATE_TEST_SUITE_P(Auto, XdpPortChoiceTest, testing::Values(XdpMode::kAuto),
-                         [](const auto&) { return "Auto"; });
-
-TEST_P(XdpPortChoiceTest, FallsBackFromZeroCopyOnAVethAndSaysWhy) {
-  Open();
-  EXPECT_EQ(port_->mode(), XdpMode::kNativeCopy);
-  EXPECT_NE(port_->description().find("not native zero-copy"), std::string::npos)
-      << port_->description();
-  EXPECT_NE(port_->description().find("the driver has no zero-copy mode"), std::string::npos)
-      << port_->description();
-}
-
-TEST_P(XdpPortChoiceTest, TakesGenericModeWhereTheMtuForbidsNative) {
-  sandbox_ = std::make_unique<test::NetSandbox>();
-  ASSERT_TRUE(sandbox_->ready());
-  ASSERT_TRUE(test::NetSandbox::Run("ip link set rst-a mtu 9000 && ip link set rst-b mtu 9000"));
-  auto opened = XdpPort::Open(Options());
-  ASSERT_TRUE(opened.ok()) << opened.error().detail;
-  EXPECT_EQ((*opened)->mode(), XdpMode::kGeneric);
-  EXPECT_NE((*opened)->description().find("not native copy"), std::string::npos)
-      << (*opened)->description();
-}
-
-TEST_P(XdpPortChoiceTest, NamesADeviceThatDoesNotExist) {
-  sandbox_ = std::make_unique<test::NetSandbox>();
-  XdpOptions options = Options();
-  options.device = "rst-none";
-  auto opened = XdpPort::Open(options);
-  ASSERT_FALSE(opened.ok());
-  EXPECT_EQ(opened.error().code, "XDP_DEVICE_FAILED");
-  EXPECT_NE(opened.error().detail.find("no such device"), std::string::npos);
-}
 
 }  // namespace

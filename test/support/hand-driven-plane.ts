@@ -33,23 +33,28 @@ export class HandDrivenPlane {
     this.client = client;
   }
 
-  /** On a node of a lab of kernel peers, with all other nodes in its table. */
-  static async start(plan: LabPlan, node: LabNode, choice: PortChoice): Promise<HandDrivenPlane> {
+  /** On a node of a lab of kernel peers, with all other nodes in its table. `wrapper` goes before the program. */
+  static async start(
+    plan: LabPlan,
+    node: LabNode,
+    choice: PortChoice,
+    wrapper: readonly string[] = [],
+  ): Promise<HandDrivenPlane> {
     const runner = new Runner();
     await finishFramesOnCable(runner, plan, node, choice.underlayPort === "xdp");
-    const place = { namespace: node.namespace, socket: planeSocket(node) };
+    const place = { namespace: node.namespace, socket: planeSocket(node), wrapper };
     return HandDrivenPlane.open(place, openOptions(choice), await peerTable(runner, plan, node));
   }
 
   /** Anywhere: a process in the namespace, opened with these options, given this table. */
   static async open(
-    place: { readonly namespace: string; readonly socket: string },
+    place: { readonly namespace: string; readonly socket: string; readonly wrapper?: readonly string[] },
     options: OpenOptions,
     table: Uint8Array,
   ): Promise<HandDrivenPlane> {
-    const { namespace, socket } = place;
+    const { namespace, socket, wrapper = [] } = place;
     mkdirSync(dirname(socket), { recursive: true, mode: 0o700 });
-    const argv = ["netns", "exec", namespace, process.execPath, RIPSTOP, "dataplane", "--socket", socket];
+    const argv = ["netns", "exec", namespace, ...wrapper, process.execPath, RIPSTOP, "dataplane", "--socket", socket];
     const child = spawn("ip", argv, { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {
