@@ -168,8 +168,8 @@ export interface Host {
   /** A route that drops everything for `prefix` that no longer prefix claims; our own is removed when not wanted. */
   reconcileBlackhole(prefix: Prefix, wanted: boolean): Promise<readonly HostChange[]>;
   deleteLink(name: string): Promise<void>;
-  /** Sets those up that are there and down; answers with their names. */
-  raiseLinks(names: readonly string[]): Promise<readonly string[]>;
+  /** Sets those up that are there, are down, and `fell`, which is asked about every one there is; answers with their names. */
+  raiseLinks(names: readonly string[], fell: (link: Link) => boolean): Promise<readonly string[]>;
   /**
    * Next hops towards underlay addresses, in their order, resolving neighbors if needed; null when unreachable. Resolving waits
    * for answers from the network, until the signal.

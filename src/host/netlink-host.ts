@@ -168,11 +168,11 @@ export class NetlinkHost implements Host {
     });
   }
 
-  async raiseLinks(names: readonly string[]): Promise<readonly string[]> {
+  async raiseLinks(names: readonly string[], fell: (link: Link) => boolean): Promise<readonly string[]> {
     const raised: string[] = [];
     for (const name of names) {
       const link = await this.#netlink.link(name);
-      if (link === null || link.up) continue;
+      if (link === null || !fell(toLink(link)) || link.up) continue;
       const [outcome] = await this.#netlink.apply([{ verb: "change", object: "link", index: link.index, up: true }]);
       if (outcome === undefined || outcome.ok) {
         raised.push(name);
