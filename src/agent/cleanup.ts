@@ -14,6 +14,7 @@ import { pidPathOf, socketAnswers, successorPathOf } from "../dataplane/socket-p
 import { makePacketFilter } from "../host/masquerade/packet-filter.js";
 import { guardedDevices, TunnelGuard } from "../host/tunnel-guard.js";
 import type { Netlink } from "../host/netlink.js";
+import { temporaryNames } from "../host/replace-device.js";
 import { findOwnFilters, removeOwnFilter } from "../host/own-filters.js";
 import { findOwnObjects, type OwnObject, removeOwnObjects } from "../host/own-objects.js";
 import type { Lease } from "../lease/lease.js";
@@ -129,8 +130,10 @@ async function ownDevices(stateDir: string): Promise<ReadonlyMap<string, Mac>> {
     const name = MAC_FILE.exec(file)?.[1];
     if (mac === null || name === undefined) continue;
     devices.set(name, mac);
-    // The IPv6 device shares the MAC and has no file of its own.
-    devices.set(name.replace(/^flannel\./, "flannel-v6."), mac);
+    // The IPv6 device shares the MAC and has no file of its own; nor have those that were about to change places with them.
+    for (const device of [name, name.replace(/^flannel\./, "flannel-v6.")]) {
+      for (const known of [device, ...temporaryNames(device)]) devices.set(known, mac);
+    }
   }
   return devices;
 }

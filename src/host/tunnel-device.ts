@@ -9,6 +9,7 @@ import { RipstopError } from "../lib/errors.js";
 import type { HostChange, TunnelSpec, VxlanSpec } from "./host.js";
 import type { Netlink } from "./netlink.js";
 import { ADDRESS_FLAG, type LinkRequest, type NetlinkLink, SCOPE } from "./netlink-objects.js";
+import { removeLeftovers, removeLink, replaceDevice } from "./replace-device.js";
 import { formatUnderlay } from "./text.js";
 
 /** The Linux default that flannel relies on by leaving the port out. */
@@ -145,17 +146,22 @@ async function ensure(netlink: Netlink, plan: Plan): Promise<EnsuredDevice> {
       { op: `link ${plan.name}` },
     );
   }
+  if (plan.create !== null) await removeLeftovers(netlink, plan.name, plan.kind);
   if (link !== null && !plan.compatible(link)) {
-    await netlink.applyOne({ verb: "delete", object: "link", index: link.index });
-    changes.push({ object: `link ${plan.name}`, action: "delete" });
-    link = null;
+    const settle = async (fresh: NetlinkLink) => {
+      await refuseAdvertisements(netlink, fresh.name);
+      await ensureAddress(netlink, fresh, plan.address, plan.network);
+    };
+    const replaced = plan.create !== null && (await replaceDevice(netlink, link, plan.create, settle));
+    if (!replaced) await removeLink(netlink, link);
+    changes.push({ object: `link ${plan.name}`, action: replaced ? "replace" : "delete" });
+    link = replaced ? await present(netlink, plan.name) : null;
   }
   if (link === null) {
     await create(netlink, plan.name, plan.kind, plan.create);
     changes.push({ object: `link ${plan.name}`, action: "add" });
     link = await present(netlink, plan.name);
-    // Best effort, as flannel: a kernel without IPv6 has no such setting.
-    await netlink.writeSysctl(`net/ipv6/conf/${plan.name}/accept_ra`, "0").catch(() => undefined);
+    await refuseAdvertisements(netlink, plan.name);
   }
   changes.push(...(await ensureAddress(netlink, link, plan.address, plan.network)));
   const corrections = plan.correct(link);
@@ -166,6 +172,11 @@ async function ensure(netlink: Netlink, plan: Plan): Promise<EnsuredDevice> {
     link = await present(netlink, plan.name);
   }
   return { link, changes };
+}
+
+/** Best effort, as flannel: a kernel without IPv6 has no such setting. */
+async function refuseAdvertisements(netlink: Netlink, device: string): Promise<void> {
+  await netlink.writeSysctl(`net/ipv6/conf/${device}/accept_ra`, "0").catch(() => undefined);
 }
 
 async function create(netlink: Netlink, name: string, kind: string, request: LinkRequest | null): Promise<void> {
