@@ -86,7 +86,7 @@ export class SystemdHost {
   }
 
   /** A command line as root on that host, in the checkout's folder. */
-  sh(command: string, input = ""): Finished {
+  sh(command: string, input: string | Buffer = ""): Finished {
     const inside = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd", "--"];
     const argv = [`--target=${this.#pid}`, ...inside, "sh", "-c", `cd /usr/lib/ripstop && ${command}`];
     const env = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
@@ -94,7 +94,7 @@ export class SystemdHost {
   }
 
   /** One that must succeed; its standard output. */
-  must(command: string, input?: string): string {
+  must(command: string, input?: string | Buffer): string {
     const { status, stdout, stderr } = this.sh(command, input);
     if (status !== 0) throw new Error(`${command}: exit code ${status}: ${stderr}${stdout}\n${this.journal()}`);
     return stdout;
