@@ -2,13 +2,14 @@
 // that are run elsewhere, with the reason.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { commands } from "../../src/cli/commands.js";
 import { type LabNode, labFiles } from "../../src/lab/plan.js";
+import { type Shown, shownInDocs } from "../support/docs-lines.js";
 import { exitOf, RIPSTOP, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 
@@ -23,30 +24,11 @@ const ELSEWHERE: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   [/^ripstop lab (up|exec|status|down)\b/, "test/netns/lab.test.ts"],
   [/^ripstop (lab demo|bench)\b/, "minutes long; test/netns/demo.test.ts and the bench tests"],
   [/^\.ci\/run$/, "runs this"],
-  [/^(git clone|cd|docker|kubectl|helm|systemctl|curl|umount|rm) /, "another program, or another machine"],
+  [/^(kubectl|helm) /, "test/peers/docs-kubernetes.test.ts runs each against a real API server"],
+  [/^(systemctl|(cp|mv) \S*\.service) /, "test/peers/systemd.test.ts runs each under a real systemd"],
+  [/^docker build /, "scripts/build-image.mjs carries out what it would, test/peers/image.test.ts starts the result"],
+  [/^git clone /, "this was cloned"],
 ];
-
-interface Shown {
-  readonly where: string;
-  readonly line: string;
-}
-
-/** Lines of fenced blocks that begin with a program we know; what follows two blanks or a # is its explanation. */
-function shownInDocs(): Shown[] {
-  const pages = [
-    "README.md",
-    "CONTRIBUTING.md",
-    ...readdirSync(join(root, "docs"))
-      .filter((name) => name.endsWith(".md"))
-      .map((name) => `docs/${name}`),
-  ];
-  return pages.flatMap((where) =>
-    [...readFileSync(join(root, where), "utf8").matchAll(/^```\w*\n([\s\S]*?)^```$/gm)]
-      .flatMap(([, block = ""]) => block.split("\n"))
-      .filter((line) => /^(ripstop|npm|npx|node|\.ci\/run|scripts\/|git|cp|systemctl|docker|kubectl|helm) ?/.test(line))
-      .map((line) => ({ where, line: (line.split(/ {2,}| #/)[0] ?? "").trim() })),
-  );
-}
 
 function shownInHelp(): Shown[] {
   return commands
@@ -67,7 +49,7 @@ function isScript(line: string): boolean {
 }
 
 function isFile(line: string): boolean {
-  const [, path] = /^(?:cp|bash|node|scripts\/\S+|docker build -f) ?(\S*)/.exec(line) ?? [];
+  const [, path] = /^(?:cp|bash|node|scripts\/\S+) ?(\S*)/.exec(line) ?? [];
   return path !== undefined && path !== "" && existsSync(join(root, path));
 }
 
