@@ -24,7 +24,7 @@ export const dockerMissing: string | false =
 export async function bootWithDocker(namespace: string): Promise<SystemdHost> {
   const programs = Object.entries(PROGRAMS).map(([name, path]) => [name, join(engine, "usr", path)]);
   const host = await SystemdHost.boot(namespace, {
-    ...Object.fromEntries(programs),
+    ...(Object.fromEntries(programs) as Record<string, string>),
     "mk-docker-opts": join(ROOT, "bin/mk-docker-opts"),
   });
   try {
