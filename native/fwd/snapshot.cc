@@ -79,8 +79,13 @@ void CollectRoutes(const DecodedTable& table, const Format& format,
       routes6.push_back({std::to_array(address), length, value});
     }
   };
-  for (const PrefixRecord& prefix : table.prefixes)
+  for (const PrefixRecord& prefix : table.prefixes) {
     add(prefix.address, prefix.family, prefix.length, kLocal);
+    // Its broadcast address is nobody's: peers may not make every host of ours listen.
+    if (prefix.family == 4 && prefix.length <= 30)
+      routes4.push_back(
+          {base::LoadBe32(prefix.address) | (0xffffffff >> prefix.length), 32, kNoPeer});
+  }
   if (format.bridged) return;
   for (uint32_t i = 0; i < table.peers.size(); ++i) {
     const PeerRecord& record = table.peers[i];

@@ -38,12 +38,23 @@ TypeCode TypeOf(Answer answer) {
   return v4 ? TypeCode{net::kIcmpTimeExceeded, 0} : TypeCode{net::kIcmpv6TimeExceeded, 0};
 }
 
+// Bytes of the offending packet that the answer quotes: no more than makes it as long as that
+// packet itself, so that nobody gains by provoking answers; but at least the eight bytes behind the
+// headers, without which the sender would not know what it is about.
 template <typename Ip>
-void Write(pkt::Packet& packet, const IpView& view, Answer answer, uint32_t mtu) {
+uint32_t QuotedBytes(const uint8_t* offending, const IpView& view) {
   constexpr uint32_t kAnswerMax =
       Ip::kFamily == 4 ? 576 : 1280;  // RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c).
   constexpr uint32_t kHeaders = Ip::kHeaderBytes + net::kIcmpBytes;
-  const uint32_t quoted = std::min(view.bytes, kAnswerMax - kHeaders);
+  const uint32_t headers = view.l4 != 0 ? view.l4 : Ip::HeaderBytes(offending);
+  const uint32_t balanced = view.bytes > kHeaders ? view.bytes - kHeaders : 0;
+  return std::min({view.bytes, kAnswerMax - kHeaders, std::max(balanced, headers + 8)});
+}
+
+template <typename Ip>
+void Write(pkt::Packet& packet, const IpView& view, Answer answer, uint32_t mtu) {
+  constexpr uint32_t kHeaders = Ip::kHeaderBytes + net::kIcmpBytes;
+  const uint32_t quoted = QuotedBytes<Ip>(packet.data + net::kEthernetBytes, view);
   RS_ASSERT(packet.headroom() >= kHeaders);
 
   uint8_t addresses[2 * Ip::kAddressBytes];  // Swapped: the answer goes from destination to source.

@@ -235,7 +235,7 @@ TEST_P(DecapChecks, InnerDestinationMustBeOurs) {
                                   Underlay(1, inner())};
   if (inner() == 4) {
     for (const Address& address : {V4(127, 0, 0, 1), V4(224, 0, 0, 1), V4(255, 255, 255, 255),
-                                   V4(169, 254, 1, 1), V4(0, 0, 0, 0)})
+                                   V4(169, 254, 1, 1), V4(0, 0, 0, 0), Pod(2, 4, 255)})
       refused.push_back(address);
   } else {
     for (const Address& address : {V6(0, 1, 0), V6(0, 0, 0), V6(0, 1, 0xff02), V6(0, 1, 0xfe80)})

@@ -71,7 +71,9 @@ class EncapChecks : public ::testing::TestWithParam<int> {
 
 TEST_P(EncapChecks, ForeignSourceIsRefusedAndOwnUnderlayAddressIsHostTraffic) {
   Node node(Table(), {});
-  for (const Address& from : {Pod(2, family()), Pod(77, family()), Underlay(2, family())}) {
+  std::vector<Address> foreign = {Pod(2, family()), Pod(77, family()), Underlay(2, family())};
+  if (family() == 4) foreign.push_back(Pod(1, 4, 255));  // Our own broadcast address.
+  for (const Address& from : foreign) {
     Ip ip = Good();
     ip.from = from;
     ExpectDrop(node, Frame(Packet(ip, 20)), DropReason::kInnerSource);
@@ -215,6 +217,19 @@ TEST_P(EncapChecks, IcmpErrorsAndLaterFragmentsAreNeverAnswered) {
     Bytes fragment = {17, 0, 0x01, 0x01, 0, 0, 0, 1};
     Put(fragment, Pattern(40));
     ExpectDrop(node, Frame(IpPacket(ip, fragment)), DropReason::kNoPeer);
+  }
+}
+
+TEST_P(EncapChecks, AnAnswerIsNoLongerThanWhatItIsAboutUnlessItWouldQuoteTooLittle) {
+  const size_t least = 2 * header() + 8 + 8;
+  for (size_t payload = 0; payload <= 1400; payload += payload < 120 ? 1 : 37) {
+    Node node(TableBuilder(1), {});
+    const Bytes frame = Frame(Packet(Good(), payload));
+    family() == 4 ? ExpectAnswer(node, frame, 3, 0, 0) : ExpectAnswer(node, frame, 1, 0, 0);
+    const Bytes reply = BytesOf(*node.reply.packets[0]);
+    EXPECT_LE(reply.size(), std::max(frame.size(), 14 + least)) << payload;
+    EXPECT_GE(reply.size(), 14 + least) << payload;
+    node.GiveBack();
   }
 }
 
