@@ -6,6 +6,7 @@
 
 #include "bridge_target.h"
 #include "fwd/decode.h"
+#include "library_target.h"
 #include "netlink/objects.h"
 #include "path/coalesce.h"
 #include "path/outer_icmp.h"
@@ -160,9 +161,17 @@ struct Target {
   const char* name;
   void (*run)(const uint8_t* data, size_t size);
 };
-inline constexpr Target kTargets[] = {
-    {"bridge", Bridge},   {"coalesce", Coalesce},     {"decap", Decap}, {"encap", Encap},
-    {"netlink", Netlink}, {"outer_icmp", OuterIcmp},  {"pcap", Pcap},   {"segment", Segment},
-    {"table", Table},     {"vnet_header", VnetHeader}};
+inline constexpr Target kTargets[] = {{"bridge", Bridge},
+                                      {"coalesce", Coalesce},
+                                      {"decap", Decap},
+                                      {"encap", Encap},
+                                      {"flow_key", FlowKey},
+                                      {"netlink", Netlink},
+                                      {"outer_icmp", OuterIcmp},
+                                      {"pcap", Pcap},
+                                      {"segment", Segment},
+                                      {"table", Table},
+                                      {"vnet_header", VnetHeader},
+                                      {"vni_demux", VniDemux}};
 
 }  // namespace fuzz
