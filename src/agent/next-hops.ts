@@ -34,6 +34,8 @@ export class NextHopBook {
   readonly #entries = new Map<number, Entry>();
   /** The MACs we go by, and how many peers are behind each. */
   readonly #neighbors = new Map<string, { mac: Mac | null; peers: number }>();
+  /** Neighbors that nobody was behind any more at some time. */
+  readonly #left = new Set<string>();
   #peers: readonly Peer[] = [];
   #nextDueMs = Number.POSITIVE_INFINITY;
 
@@ -57,7 +59,19 @@ export class NextHopBook {
     return this.#nextDueMs;
   }
 
-  /** The peers there are now: new ones are due at once. True when one is. */
+  /** The neighbors that no peer is behind any more, since this was asked the last time. */
+  takeLeft(): ReadonlySet<string> {
+    const left = new Set([...this.#left].filter((neighbor) => !this.#neighbors.has(neighbor)));
+    this.#left.clear();
+    return left;
+  }
+
+  /** A peer is behind it. */
+  needs(neighbor: string): boolean {
+    return this.#neighbors.has(neighbor);
+  }
+
+  /** The peers there are now: new ones are due at once. True when one is, or when a neighbor was left. */
   follow(peers: readonly Peer[]): boolean {
     const { gone, come } = peerChanges(this.#peers, peers);
     this.#peers = peers;
@@ -66,7 +80,7 @@ export class NextHopBook {
     const stays = new Set(come.map(({ id }) => id));
     for (const { id } of gone) if (!stays.has(id) && this.#hops.delete(id)) this.#turned.add(id);
     if (come.length > 0) this.#nextDueMs = 0;
-    return come.length > 0;
+    return come.length > 0 || this.#left.size > 0;
   }
 
   /** To be asked for now; what is heard from here on makes their answers doubtful. */
@@ -147,7 +161,10 @@ export class NextHopBook {
 
   #point(entry: Entry, hop: PeerHop | null): void {
     const left = entry.hop === null ? undefined : this.#neighbors.get(entry.hop.neighbor);
-    if (left !== undefined && --left.peers === 0) this.#neighbors.delete(entry.hop?.neighbor ?? "");
+    if (left !== undefined && entry.hop !== null && --left.peers === 0) {
+      this.#neighbors.delete(entry.hop.neighbor);
+      this.#left.add(entry.hop.neighbor);
+    }
     entry.hop = hop;
     if (hop === null) return;
     const neighbor = this.#neighbors.get(hop.neighbor);

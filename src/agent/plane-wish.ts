@@ -41,6 +41,8 @@ export class PlaneWish {
   readonly #hops = new NextHopBook();
   readonly #resolve: Trigger;
   readonly #ownDevice: OwnDevice;
+  /** What an earlier life of the agent asked for and nobody needs has been given back. */
+  #swept = false;
   #table: PeerTable | null = null;
   #incarnation = "";
   #bytes: Uint8Array = new Uint8Array(0);
@@ -52,6 +54,7 @@ export class PlaneWish {
     this.#options = { ...given.dataplane, ...portsOf(given.choice) };
     this.#resolve = new Trigger(given.clock);
     this.#ownDevice = new OwnDevice(given.clock);
+    this.#resolve.kick();
   }
 
   /** The kernel has this table now. `look`: see which devices there are, too. */
@@ -94,16 +97,26 @@ export class PlaneWish {
       if (signal.aborted) return;
       const startMs = clock.nowMs();
       const due = this.#hops.due(startMs);
-      if (due.length === 0) continue;
       try {
-        const found = await overlay.nextHops(due, signal);
+        const found = due.length === 0 ? null : await overlay.nextHops(due, signal);
         if (signal.aborted) return;
-        if (this.#hops.learn(due, found, clock.nowMs())) this.#publish();
+        if (found !== null && this.#hops.learn(due, found, clock.nowMs())) this.#publish();
+        await this.#giveBack();
       } catch (error) {
         logger.debug("cannot resolve next hops", { error });
       }
-      await clock.sleep(Math.max(PACE_MS, (clock.nowMs() - startMs) * PACE_COSTS), signal);
+      if (due.length > 0) await clock.sleep(Math.max(PACE_MS, (clock.nowMs() - startMs) * PACE_COSTS), signal);
     }
+  }
+
+  /** The kernel would go on asking for a neighbor that no peer is behind any more, for ever. */
+  async #giveBack(): Promise<void> {
+    const left = this.#hops.takeLeft();
+    const swept = this.#swept;
+    if (swept && left.size === 0) return;
+    this.#swept = false;
+    await this.#given.host.releaseNeighbors((address) => (swept ? left.has(address) : !this.#hops.needs(address)));
+    this.#swept = true;
   }
 
   async #watchDevices(signal: AbortSignal): Promise<void> {

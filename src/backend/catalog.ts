@@ -15,7 +15,7 @@ const CATALOG: ReadonlyMap<string, BackendFactory> = new Map<string, BackendFact
   ["host-gw", makeHostGwBackend],
   ["ipip", makeIpipBackend],
   ["udp", makeUdpBackend],
-  ["vxlan", (context) => makeVxlanBackend(context)],
+  ["vxlan", makeVxlanBackend],
   ["wireguard", (context) => makeWireguardBackend(context)],
 ]);
 

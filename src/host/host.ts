@@ -175,6 +175,8 @@ export interface Host {
    * for answers from the network, until the signal.
    */
   resolveNextHops(addresses: readonly UnderlayAddress[], signal: AbortSignal): Promise<readonly (ResolvedHop | null)[]>;
+  /** Gives back what resolveNextHops() asked the kernel to keep resolved, where it is no longer wanted. */
+  releaseNeighbors(unwanted: (address: string) => boolean): Promise<void>;
   /** What others changed, as it comes, several at a time. */
   events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]>;
   close(): void;

@@ -25,7 +25,7 @@ import {
 import { hostEvents } from "./host-events.js";
 import type { Netlink } from "./netlink.js";
 import { ADDRESS_FLAG, type NetlinkLink, type NetlinkRequest, ROUTE_TYPE, SCOPE } from "./netlink-objects.js";
-import { resolveNextHops } from "./next-hop.js";
+import { releaseNeighbors, resolveNextHops } from "./next-hop.js";
 import { OwnScopes } from "./own-scopes.js";
 import { diffPeers } from "./peer-diff.js";
 import { formatUnderlay, parseLinkMac, parseUnderlay } from "./text.js";
@@ -189,6 +189,10 @@ export class NetlinkHost implements Host {
     signal: AbortSignal,
   ): Promise<readonly (ResolvedHop | null)[]> {
     return resolveNextHops(this.#netlink, addresses, this.#clock, signal);
+  }
+
+  releaseNeighbors(unwanted: (address: string) => boolean): Promise<void> {
+    return releaseNeighbors(this.#netlink, unwanted);
   }
 
   events(signal: AbortSignal): AsyncIterable<readonly HostEvent[]> {

@@ -101,6 +101,20 @@ async function resolveNeighbor(round: Round, address: string, linkIndex: number)
   }
 }
 
+/** Of all links: that of a peer may have been another. */
+export async function releaseNeighbors(netlink: Netlink, unwanted: (address: string) => boolean): Promise<void> {
+  const kept = (await netlink.dump("neighbor")).filter(
+    ({ protocol, extFlags, address }) =>
+      protocol === RIPSTOP_ROUTE_PROTOCOL &&
+      (extFlags & NEIGHBOR_EXT_FLAG.managed) !== 0 &&
+      address !== null &&
+      unwanted(address),
+  );
+  await netlink.apply(
+    kept.map(({ linkIndex, address }) => ({ verb: "delete", object: "neighbor", linkIndex, address: address ?? "" })),
+  );
+}
+
 async function ask(netlink: Netlink, address: string, linkIndex: number): Promise<void> {
   const object = "neighbor";
   const extFlags = NEIGHBOR_EXT_FLAG.managed;

@@ -3,10 +3,9 @@
 //   p1 - n1 (agent of changing version) - switch - n2 (agent) - p2
 // Alone: it judges losses at a rate that takes a good part of a CPU.
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { agentArguments, agentName } from "../../src/lab/agent-node.js";
-import { stopDaemon } from "../../src/lab/daemon.js";
 import { type LabNode, type LabOptions, type LabPlan, labFiles } from "../../src/lab/plan.js";
 import { runningPlane } from "../../src/lab/plane.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
@@ -16,6 +15,7 @@ import { ripstopVersion } from "../../src/lib/version.js";
 import { Conversation } from "../support/conversation.js";
 import { installAs } from "../support/installation.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { ReplaceableAgent } from "../support/replaceable-agent.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_UPGRADE_ROUNDS"] ?? process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
 const LONG = process.env["RIPSTOP_UPGRADE_ROUNDS"] !== undefined;
@@ -71,6 +71,47 @@ for (const [name, kind] of KINDS) {
   });
 }
 
+/** What the configuration says of the data plane, one after another; each of them opens other ports, on every node at once. */
+const CONFIGURATIONS = [{ Disable: ["tunnel-gso"] }, { UnderlayPort: "packet" }, { Workers: 2 }, {}];
+
+test("a configuration that needs other ports is taken over without loss", { skip: rootNeeded }, async (context) => {
+  await withLab({ dataplane: "userspace", underlayPort: "auto" }, async (plan) => {
+    const [one, two] = plan.nodes as readonly [LabNode, LabNode];
+    const ends = { from: one.pod, to: two.pod, address: await addressOf(two) };
+    const conversation = await Conversation.start(ends);
+    const costs: number[] = [];
+    try {
+      for (let round = 0; round < CONFIGURATIONS.length * Math.max(1, Math.round(ROUNDS / 10)); round++) {
+        const pids = await Promise.all(plan.nodes.map(async (node) => (await runningPlane(node))?.pid));
+        const load = runUdpLoad({ ...ends, rate: RATE, packets: SECONDS * RATE, size: 200 });
+        configure(plan, CONFIGURATIONS[round % CONFIGURATIONS.length] ?? {});
+        for (const [i, node] of plan.nodes.entries()) {
+          const replaced = async () => {
+            const pid = (await runningPlane(node))?.pid;
+            return pid !== undefined && pid !== pids[i] ? true : null;
+          };
+          await waitFor(`another data plane of ${node.namespace}`, replaced, { timeoutMs: 30_000, everyMs: 20 });
+        }
+        costs.push(cost(await load, round, RATE));
+      }
+      const { broken } = await conversation.end();
+      assert.equal(broken, null, "the TCP connection lasts");
+    } finally {
+      conversation.kill();
+    }
+    context.diagnostic(
+      `lost of ${SECONDS * RATE} per change: ${costs.map((lost) => (lost < 0 ? "-" : lost)).join(" ")}`,
+    );
+  });
+});
+
+function configure(plan: LabPlan, DataPlane: object): void {
+  const path = join(labFiles.store(plan.directory), "config");
+  const config = JSON.parse(readFileSync(path, "utf8")) as { Backend: object };
+  writeFileSync(`${path}.new`, JSON.stringify({ ...config, Backend: { ...config.Backend, DataPlane } }));
+  renameSync(`${path}.new`, path);
+}
+
 /** -1 for a round in which the machine stalled the sender itself: it says nothing about us. */
 function cost({ lost, sink, sender }: UdpLoadResult, round: number, rate: number): number {
   const told = JSON.stringify({ round, sender, sink });
@@ -80,36 +121,6 @@ function cost({ lost, sink, sender }: UdpLoadResult, round: number, rate: number
   // A millisecond's worth.
   assert.ok(missing <= rate / 1000, told);
   return missing;
-}
-
-class ReplaceableAgent {
-  #child: ChildProcess | null = null;
-
-  /** From the lab, which would start it again in its own version. */
-  async take(plan: LabPlan, node: LabNode): Promise<void> {
-    await stopDaemon(plan.directory, agentName(node));
-    await this.replace(plan, node);
-  }
-
-  async replace(plan: LabPlan, node: LabNode, program?: string): Promise<void> {
-    await this.#stop();
-    const [node20, ripstop, ...args] = agentArguments(plan, node) as [string, string, ...string[]];
-    this.#child = spawn("ip", ["netns", "exec", node.namespace, node20, program ?? ripstop, ...args], {
-      stdio: "ignore",
-    });
-  }
-
-  async #stop(): Promise<void> {
-    const child = this.#child;
-    if (child === null) return;
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    await ended;
-  }
-
-  kill(): void {
-    this.#child?.kill("SIGKILL");
-  }
 }
 
 async function version(node: LabNode, wanted: string): Promise<void> {

@@ -124,3 +124,23 @@ test("the news that an answer agrees with, or that is of another neighbor, makes
   book.learn(asked, via(peers, MAC), 0);
   assert.deepEqual(book.due(1), []);
 });
+
+test("a neighbor is left when the last peer behind it goes, and not when another one is", () => {
+  const { book, peers } = bookOf(3);
+  book.learn(
+    book.due(0),
+    new Map([...via(peers.slice(0, 2), MAC, "192.0.2.7"), ...via(peers.slice(2), MAC, "192.0.2.8")]),
+    0,
+  );
+  assert.equal(book.needs("192.0.2.7"), true);
+  assert.equal(book.follow(peers.slice(1)), false);
+  assert.deepEqual([...book.takeLeft()], []);
+  assert.equal(book.follow(peers.slice(1, 2)), true, "it has to be given back");
+  assert.deepEqual([...book.takeLeft()], ["192.0.2.8"]);
+  assert.deepEqual([...book.takeLeft()], []);
+  // Gone, and needed again before anybody asked.
+  book.follow([]);
+  book.follow(peers.slice(0, 1));
+  book.learn(book.due(1_000_000), via(peers.slice(0, 1), MAC, "192.0.2.7"), 1_000_000);
+  assert.deepEqual([...book.takeLeft()], []);
+});

@@ -44,6 +44,7 @@ class FakeHost {
   ensureVxlan = async () => ({ link: link(9, "flannel.1", 1450), changes: [] });
   resolveNextHops = async () => [];
   raiseLinks = async () => [];
+  releaseNeighbors = async () => undefined;
   reconcilePeers = async (_scope: unknown, entries: readonly PeerEntry[]) => {
     this.entries = entries;
     return { changes: [], failures: [] };
