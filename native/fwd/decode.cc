@@ -125,10 +125,10 @@ class Uniqueness {
     if (!AllZero(peer.vtep_mac)) {
       if (std::memcmp(peer.vtep_mac, table_.header.vtep_mac, 6) == 0)
         return "vtep_mac is this node's own";
+      // Where there are prefixes, they tell nodes apart that claim one MAC.
       const std::string node = PrefixKey(peer.underlay_family, 0, peer.underlay);
-      // Once per inner family: a dual-stack node has a public address of each.
-      const uint64_t key = net::MacKey(peer.vtep_mac) | uint64_t{peer.prefix_family} << 48;
-      if (macs_.try_emplace(key, node).first->second != node)
+      if (peer.prefix_family == 0 &&
+          macs_.try_emplace(net::MacKey(peer.vtep_mac), node).first->second != node)
         return "vtep_mac is held by two public addresses";
     }
     if (peer.prefix_family == 0) return {};  // Bridged.

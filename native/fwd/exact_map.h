@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "base/assert.h"
 #include "net/flow_hash.h"
 
 namespace fwd {
@@ -61,6 +62,17 @@ class ExactMap {
       else if (!(slot.key == key))
         continue;
       return slot.value;
+    }
+  }
+
+  // Of a key that is there.
+  void Replace(const Key& key, uint32_t value) {
+    for (uint64_t at = HashKey(key, salt_);; ++at) {
+      Slot& slot = slots_[at & mask_];
+      RS_ASSERT(slot.value != kAbsent);
+      if (!(slot.key == key)) continue;
+      slot.value = value;
+      return;
     }
   }
 

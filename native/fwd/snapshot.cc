@@ -138,8 +138,7 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
       WriteTemplate<net::Ipv6>(peer, header, record, format);
       made->nodes_[i] = made->underlay6_.Insert(Key128::Of(record.underlay), i);
     }
-    if (net::MacKey(record.vtep_mac) != 0)
-      made->vteps_.Insert(VtepKey(net::MacKey(record.vtep_mac), record.prefix_family == 6), i);
+    if (net::MacKey(record.vtep_mac) != 0) made->AddVtep(record, i);
   }
   for (uint32_t i = 0; i < header.peer_count; ++i) {
     const uint8_t* underlay = decoded->peers[i].underlay;
@@ -148,6 +147,13 @@ base::Result<std::unique_ptr<const Snapshot>> Snapshot::Build(std::span<const ui
                                    : made->FindInner6(underlay)) != kNoPeer;
   }
   return std::unique_ptr<const Snapshot>(std::move(made));
+}
+
+void Snapshot::AddVtep(const PeerRecord& record, uint32_t peer) {
+  const uint64_t key = VtepKey(net::MacKey(record.vtep_mac), record.prefix_family == 6);
+  const uint32_t first = vteps_.Insert(key, peer);
+  if (format_.bridged || first == peer || first == kShared) return;
+  if (nodes_[first] != nodes_[peer]) vteps_.Replace(key, kShared);
 }
 
 void Snapshot::LimitPath(uint32_t node, uint16_t path_mtu) const {

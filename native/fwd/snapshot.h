@@ -44,6 +44,8 @@ inline constexpr uint32_t kOuterMax = 14 + 40 + 8 + 8;  // Ethernet + IPv6 + UDP
 inline constexpr uint32_t kNoPeer = 0xffffffff;
 inline constexpr uint32_t kLocal = 0xfffffffe;  // LPM result for this node's own prefixes.
 
+inline constexpr uint32_t kShared = 0xfffffffd;  // VTEP MAC that several nodes claim.
+
 inline constexpr uint32_t kTemplateBytes = 80;
 
 // Hot: what encap and decap touch. Two cache lines.
@@ -92,7 +94,8 @@ class Snapshot {
   // Peer index by VTEP MAC or by public address (4 or 16 bytes, network order); kNoPeer when
   // unknown. A node that holds several prefixes has several peer records: the first one is
   // returned, and NodeOf joins them. A dual-stack node has one MAC and two public addresses: which
-  // one a frame goes to follows from what it carries.
+  // one a frame goes to follows from what it carries. kShared for a MAC that several nodes claim:
+  // which of them a frame goes to follows from its inner destination.
   uint32_t FindVtep(const uint8_t* mac, uint16_t ether_type) const {
     return FindVtep(VtepKey(net::MacKey(mac), ether_type == net::kEtherTypeIpv6));
   }
@@ -133,6 +136,7 @@ class Snapshot {
 
  private:
   Snapshot(Lpm4 inner4, Lpm6 inner6) : inner4_(std::move(inner4)), inner6_(std::move(inner6)) {}
+  void AddVtep(const PeerRecord& record, uint32_t peer);
   Format format_;
   uint64_t version_ = 0;
   std::vector<Peer> peers_;

@@ -2,7 +2,8 @@
 //   1. parse     Ethernet type, IP header, lengths; padding is cut off
 //   2. offload   checksum and segmentation metadata against the headers; segments counted
 //   3. check     source is ours, destination may be carried, not nested, TTL alive
-//   4. find      VXLAN: VTEP MAC exactly, else longest prefix; udp: longest prefix
+//   4. find      VXLAN: VTEP MAC exactly, else longest prefix and the VTEP MAC of the peer found;
+//                udp: longest prefix
 //   5. fit       wire length of each segment against the peer's path
 //   6. put on    the outer headers (path/outer.h)
 // The batch goes through in chunks: 1-3, then 4, then 5 and 6 for all of a chunk. Each prefetches
@@ -48,6 +49,7 @@ struct Work {
   DropReason verdict;
   uint8_t tos;
   uint8_t ttl;
+  bool by_prefix;  // The frame may be for a MAC that is not the peer's.
 };
 
 template <typename Ip>
@@ -167,7 +169,8 @@ class Lane {
     if (work.verdict != kPass) return;
     uint32_t peer = fwd::kNoPeer;
     if constexpr (kVxlan) peer = table_.FindVtep(work.vtep);
-    if (peer == fwd::kNoPeer) peer = FindInner(table_, packet.data);
+    work.by_prefix = peer >= fwd::kPeersMax;
+    if (work.by_prefix) peer = FindInner(table_, packet.data);
     work.peer = peer;
     if (peer == fwd::kLocal) work.verdict = DropReason::kInnerDestination;
     if (peer < fwd::kPeersMax) table_.PrefetchPeer(peer);
@@ -194,9 +197,15 @@ class Lane {
         return AnswerOrDrop(packet, Answer::kTooBig, mtu, DropReason::kTooBig);
       if (!kVxlan) LowerTtl(packet.data, work.ttl);
     }
+    if (kVxlan && work.by_prefix) SetVtep(packet, peer);
     if (!fits || OuterIpBytes(packet, peer) > kIpBytesMax) return SendInPieces(packet, peer, mtu);
     PutOuter<kEncapsulation>(format_, peer, work.tos, work.hash, packet);
     forward_.Push(&packet);
+  }
+
+  // The peer takes no frame for another MAC.
+  static void SetVtep(Packet& packet, const Peer& peer) {
+    if (net::MacKey(peer.vtep_mac) != 0) std::memcpy(packet.data, peer.vtep_mac, net::kMacBytes);
   }
 
   // Where flannel routes; its VXLAN only bridges.

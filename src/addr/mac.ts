@@ -26,6 +26,23 @@ export function randomMac(): Mac {
   return macFromBytes(bytes);
 }
 
+/**
+ * Another address in place of this one that no Internet checksum notices: its second 16 bits `by` (1 to 0xfffe) more, its third as
+ * much less, in one's complement. The first stay, and with them what kind of address it is.
+ */
+export function shiftMac(mac: Mac, by: number): Mac {
+  const bytes = macToBytes(mac);
+  const words = new DataView(bytes.buffer);
+  words.setUint16(2, addOnes(words.getUint16(2), by));
+  words.setUint16(4, addOnes(words.getUint16(4), 0xffff - by));
+  return macFromBytes(bytes);
+}
+
+function addOnes(a: number, b: number): number {
+  const sum = a + b;
+  return (sum & 0xffff) + (sum >> 16);
+}
+
 /** True for an address one interface may own: unicast and not all zero. */
 export function isUnicastMac(mac: Mac): boolean {
   return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0 && mac !== "00:00:00:00:00:00";

@@ -1,6 +1,7 @@
 // Removes from this host what Ripstop made and nothing else: data-plane process (its TAPs and BPF programs go with it), tunnel
 // devices, routes, neighbors, subnet.env, run files and state. Refuses while an agent runs: it would make everything again.
 import { toldPeersPath } from "../backend/extension/told-peers.js";
+import { readdressingTable } from "../backend/vxlan/readdressing.js";
 import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -65,7 +66,7 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
     ...(await dataplaneStep(successor, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
     ...(await steeringSteps(objects, [...macs.keys()].flatMap(vniOf))),
-    ...packetFilterStep(options.stateDir),
+    ...packetFilterStep(options.stateDir, [...macs.keys()].flatMap(vniOf)),
     ...(await guardSteps(netlink, macs)),
     ...(await subnetFileStep(options, own)),
     ...(await keyFileStep(own)),
@@ -143,10 +144,11 @@ function macFiles(stateDir: string): readonly string[] {
 }
 
 /** Rules carry no mark of ours (they are flannel's, word for word), so they go only where our state says that we ran. */
-function packetFilterStep(stateDir: string): CleanupStep[] {
+function packetFilterStep(stateDir: string, vnis: readonly number[]): CleanupStep[] {
   if (!existsSync(snapshotPath(stateDir))) return [];
   const remove = async (): Promise<readonly string[]> => {
     try {
+      for (const vni of vnis) await readdressingTable(vni).remove();
       await makePacketFilter("iptables").remove();
     } catch (error) {
       // Without the tool there are no rules of ours.

@@ -16,6 +16,7 @@ export const METRICS = {
   degraded: ["gauge", "1 while something is wrong; `ripstop status` says what."],
   peers: ["gauge", "Peers in the newest table."],
   leases_refused: ["gauge", "Leases of other nodes that cannot be used."],
+  leases_contested: ["gauge", "Leases of other nodes that are used, though others claim the same VTEP MAC."],
   kernel_failures: ["gauge", "Kernel objects that could not be made in the last pass."],
   reconcile_duration_seconds: ["histogram", "What passes over the kernel's objects took."],
   tunnel_guard_up: ["gauge", "1 while the rules that keep pods from the overlay's UDP port are there."],
@@ -113,6 +114,7 @@ export class MetricsPage {
     write("degraded", [[overview.condition === "degraded" ? 1 : 0]]);
     write("peers", [[overview.peerCount]]);
     write("leases_refused", [[overview.refused.length]]);
+    write("leases_contested", [[overview.contested.length]]);
     write("kernel_failures", [[overview.kernelFailures.length]]);
     const { passes, overruns } = this.#sources.work();
     if (passes !== null) write("reconcile_duration_seconds", passes);

@@ -37,6 +37,7 @@ export const PASS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
 export interface ReconcilerReport {
   readonly table: PeerTable | null;
   readonly refused: readonly RefusedPeer[];
+  readonly contested: readonly RefusedPeer[];
   readonly failures: readonly HostFailure[];
   /** Why the last pass failed as a whole; null when it did not. */
   readonly error: string | null;
@@ -51,7 +52,7 @@ export interface ReconcilerOptions {
 }
 
 export class Reconciler {
-  report: ReconcilerReport = { table: null, refused: [], failures: [], error: null };
+  report: ReconcilerReport = { table: null, refused: [], contested: [], failures: [], error: null };
   /** What the passes that ended took, in seconds. */
   readonly durations = new Histogram(PASS_SECONDS);
   readonly #given: ReconcilerOptions;
@@ -133,14 +134,14 @@ export class Reconciler {
     const leases = this.#leases;
     const quarantined = this.#quarantined;
     const desired = await overlay.peers(leases, 0n, compare ? "afresh" : "remembered");
-    const { table } = desired;
+    const { table, contested = [] } = desired;
     const refused = quarantined.length === 0 ? desired.refused : [...quarantined, ...desired.refused];
     const report = await overlay.reconcile(table, compare ? null : this.report.table);
-    this.#tell(refused, report);
+    this.#tell(refused, contested, report);
     // What a small pass could not make is looked into by a comparison, which says what is in the way.
     if (!compare && report.failures.length > 0) this.#distrusted = true;
     const failures = compare ? report.failures : [...this.report.failures, ...report.failures];
-    this.report = { table, refused, failures, error: null };
+    this.report = { table, refused, contested, failures, error: null };
     this.#passed = leases;
     this.#retry.reset();
     if (compare) this.#schedule(clock.nowMs(), clock.nowMs() - startMs);
@@ -154,12 +155,20 @@ export class Reconciler {
     this.#mustCompareAtMs = nowMs + Math.min(PERIOD_MAX_MS, Math.max(PERIOD_MIN_MS, costMs * PERIOD_COSTS));
   }
 
-  #tell(refused: readonly RefusedPeer[], { changes, failures }: ReconcileReport): void {
+  #tell(
+    refused: readonly RefusedPeer[],
+    contested: readonly RefusedPeer[],
+    { changes, failures }: ReconcileReport,
+  ): void {
     const { logger } = this.#given;
     const examples = changes.slice(0, 5).map(({ object, action }) => `${action} ${object}`);
     if (changes.length > 0) logger.info("programmed the host", { changes: changes.length, detail: examples });
-    for (const { key, reason } of news(refused, this.report.refused, ({ key, reason }) => `${key} ${reason}`)) {
+    const said = ({ key, reason }: RefusedPeer) => `${key} ${reason}`;
+    for (const { key, reason } of news(refused, this.report.refused, said)) {
       logger.warn("a lease cannot be used", { key, reason });
+    }
+    for (const { key, reason } of news(contested, this.report.contested, said)) {
+      logger.warn("a lease claims what another one has", { key, reason });
     }
     const known = ({ object, message }: HostFailure) => `${object} ${message}`;
     for (const { object, message } of news(failures, this.report.failures, known)) {

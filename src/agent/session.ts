@@ -39,6 +39,7 @@ export interface SessionOptions {
 export interface SessionReport {
   readonly table: PeerTable | null;
   readonly refused: readonly RefusedPeer[];
+  readonly contested: readonly RefusedPeer[];
   readonly failures: readonly HostFailure[];
   /** Why the last pass failed as a whole; null when it did not. */
   readonly error: string | null;
@@ -54,7 +55,7 @@ interface Running {
   readonly taps: TapKeeper | null;
 }
 
-const NOTHING: SessionReport = { table: null, refused: [], failures: [], error: null };
+const NOTHING: SessionReport = { table: null, refused: [], contested: [], failures: [], error: null };
 
 export interface SessionWork {
   /** What passes over the kernel's objects took, in seconds; null before the first. */

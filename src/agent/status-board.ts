@@ -126,6 +126,9 @@ export class StatusBoard {
       ...(dataplane.phase === "running" && dataplane.reason !== null ? [dataplane.reason] : []),
       ...(report?.error == null ? [] : [`the kernel cannot be programmed: ${report.error}`]),
       ...((report?.failures.length ?? 0) > 0 ? [`${report?.failures.length} kernel objects cannot be made`] : []),
+      ...((report?.contested.length ?? 0) > 0
+        ? [`${report?.contested.length} leases claim a VTEP MAC that another one has`]
+        : []),
       ...((report?.refused.length ?? 0) > 0 ? [`${report?.refused.length} leases cannot be used`] : []),
     ];
     const running = reasons.length === 0 ? "ok" : "degraded";
@@ -143,6 +146,7 @@ export class StatusBoard {
       leaseExpiresInMs: this.leaseExpiresAtMs === null ? null : Math.round(this.leaseExpiresAtMs - systemClock.nowMs()),
       peerCount: report?.table?.peers.length ?? 0,
       refused: [...(report?.refused ?? [])],
+      contested: [...(report?.contested ?? [])],
       kernelFailures: report?.failures.map(({ object, message }) => ({ object, message })) ?? [],
     };
   }
@@ -177,7 +181,15 @@ export class StatusBoard {
   }
 }
 
-function describePeer({ id, leaseKey, prefix, underlay, vtepMac, direct }: Peer): PeerStatus {
+function describePeer({ id, leaseKey, prefix, underlay, vtepMac, alias, direct }: Peer): PeerStatus {
   const publicIp = underlay.family === 4 ? formatIpv4(underlay.address) : formatIpv6(underlay.address);
-  return { id, lease: leaseKey, prefix: formatPrefix(prefix), publicIp, vtepMac, direct };
+  return {
+    id,
+    lease: leaseKey,
+    prefix: formatPrefix(prefix),
+    publicIp,
+    vtepMac,
+    direct,
+    ...(alias === undefined ? {} : { alias }),
+  };
 }

@@ -12,6 +12,8 @@ const peerSchema = z.object({
   prefix: z.string(),
   publicIp: z.string(),
   vtepMac: z.string().nullable(),
+  /** What the kernel's tables here have instead, when another peer claims the same MAC. */
+  alias: z.string().optional(),
   direct: z.boolean(),
 });
 
@@ -82,6 +84,8 @@ export const agentStatusSchema = z.object({
   leaseExpiresInMs: z.number().nullable().default(null),
   /** Leases that could not be used, each for its own reason. */
   refused: z.array(z.object({ key: z.string(), reason: z.string() })),
+  /** Leases that are used, though others claim the same VTEP MAC. */
+  contested: z.array(z.object({ key: z.string(), reason: z.string() })).default([]),
   /** Kernel objects that could not be made as wanted in the last pass. */
   kernelFailures: z.array(z.object({ object: z.string(), message: z.string() })),
 });

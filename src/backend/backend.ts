@@ -56,6 +56,8 @@ export interface DesiredPeers {
   /** `version` is the one asked for. */
   readonly table: PeerTable;
   readonly refused: readonly RefusedPeer[];
+  /** Peers all the same, but with a VTEP MAC that another one claims as well. */
+  readonly contested?: readonly RefusedPeer[];
 }
 
 /** Where packets of the overlay arrive at a node; with `udp` the VNI is 0. */

@@ -15,7 +15,7 @@ const CATALOG: ReadonlyMap<string, BackendFactory> = new Map<string, BackendFact
   ["host-gw", makeHostGwBackend],
   ["ipip", makeIpipBackend],
   ["udp", makeUdpBackend],
-  ["vxlan", makeVxlanBackend],
+  ["vxlan", (context) => makeVxlanBackend(context)],
   ["wireguard", (context) => makeWireguardBackend(context)],
 ]);
 

@@ -23,6 +23,13 @@ export interface ScopedEntries {
   readonly entries: readonly PeerEntry[];
 }
 
+/** What has to be there before the entries of peers that go by an alias, and longer than those. */
+export interface Readdressing {
+  /** `compare`: as it may have been changed by others. */
+  prepare(peers: readonly Peer[], compare: boolean): Promise<ReconcileReport>;
+  finish(peers: readonly Peer[]): Promise<ReconcileReport>;
+}
+
 export interface Wiring {
   readonly mtu: number;
   readonly devices: readonly string[];
@@ -40,6 +47,8 @@ export interface Wiring {
   ensureDevices(own: Lease): Promise<readonly HostChange[]>;
   /** Everything the kernel needs for these peers, by scope; always the same scopes in the same order. */
   entriesOf(peers: readonly Peer[]): readonly ScopedEntries[];
+  /** Of backends with VTEPs. */
+  readonly readdressing?: Readdressing;
 }
 
 export class RoutedOverlay implements Overlay {
@@ -79,12 +88,16 @@ export class RoutedOverlay implements Overlay {
   async peers(leases: ReadonlyMap<string, Lease>, version: bigint, look: Look = "afresh"): Promise<DesiredPeers> {
     if (look === "afresh" || this.#seen === null) this.#seen = await this.#look();
     const { local, isDirect } = this.#seen;
-    const { peers, refused } = this.#builder.build(leases, isDirect);
-    return { table: { version, local, peers }, refused };
+    const { peers, refused, contested } = this.#builder.build(leases, isDirect);
+    return { table: { version, local, peers }, refused, contested };
   }
 
   async reconcile(table: PeerTable, since: PeerTable | null = null): Promise<ReconcileReport> {
-    return since === null ? this.#compare(table.peers) : this.#follow(since.peers, table.peers);
+    const { readdressing } = this.#wiring;
+    const before = await readdressing?.prepare(table.peers, since === null);
+    const entries = await (since === null ? this.#compare(table.peers) : this.#follow(since.peers, table.peers));
+    const after = await readdressing?.finish(table.peers);
+    return together([before, entries, after].filter((report) => report !== undefined));
   }
 
   async nextHops(peers: readonly Peer[], signal: AbortSignal): Promise<ReadonlyMap<number, PeerHop>> {
@@ -164,6 +177,13 @@ export class RoutedOverlay implements Overlay {
   #prefixes() {
     return [this.own.subnet, this.own.ipv6Subnet].filter((prefix) => prefix !== null);
   }
+}
+
+function together(reports: readonly ReconcileReport[]): ReconcileReport {
+  return {
+    changes: reports.flatMap(({ changes }) => changes),
+    failures: reports.flatMap(({ failures }) => failures),
+  };
 }
 
 function networksOf({ network, ipv6Network }: NetworkConfig): readonly Prefix[] {

@@ -71,7 +71,9 @@ async function viewRoutes({ runDir, stateDir }: RoutesFlags): Promise<readonly R
     const route = facts.routes.find(({ dst }) => dst === peer.prefix);
     const network = peer.prefix.split("/")[0];
     const neighbor = facts.neighbors.find(({ dst, dev }) => dst === network && dev === expected.device);
-    const entry = facts.fdb.find(({ mac, ifname }) => mac === peer.vtepMac && ifname === expected.device);
+    const entry = facts.fdb.find(
+      ({ mac, ifname }) => mac === (peer.alias ?? peer.vtepMac) && ifname === expected.device,
+    );
     return {
       subnet: peer.prefix,
       route:

@@ -40,6 +40,7 @@ function agentRows(agent: AgentStatus): Array<readonly [string, string]> {
   }
   if (agent.guard !== null) rows.push(["guard", guardText(agent.guard)]);
   for (const { key, reason } of agent.refused) rows.push(["", `- lease ${key} is not used: ${reason}`]);
+  for (const { key, reason } of agent.contested) rows.push(["", `- lease ${key} is used, but ${reason}`]);
   for (const { object, message } of agent.kernelFailures) rows.push(["", `- ${object}: ${message}`]);
   return rows;
 }

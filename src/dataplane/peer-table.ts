@@ -12,6 +12,8 @@ export interface Peer {
   /** The peer's public address on the underlay. */
   readonly underlay: { readonly family: 4; readonly address: Ipv4 } | { readonly family: 6; readonly address: Ipv6 };
   readonly vtepMac: Mac | null;
+  /** Set when another peer claims the same VTEP MAC: what stands for this one in the kernel's tables here, and never on the wire. */
+  readonly alias?: Mac;
   /** True: same L2 segment and DirectRouting is on; a plain route carries it, no encapsulation. */
   readonly direct: boolean;
 }

@@ -97,7 +97,7 @@ async function overlayChecks(
     checkConfig(expected),
     checkSubnetFile(subnetFile, text, expected),
     checkDevice(facts, expected),
-    checkDuplicates(expected, status.agent?.refused ?? []),
+    checkDuplicates(expected, [...(status.agent?.refused ?? []), ...(status.agent?.contested ?? [])]),
     checkProgrammedPeers(facts, expected),
     checkOverlap(facts, expected),
     checkBridge(facts, expected),

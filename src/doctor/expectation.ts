@@ -15,6 +15,8 @@ export interface ExpectedPeer {
   readonly prefix: string;
   readonly publicIp: string;
   readonly vtepMac: string | null;
+  /** What the kernel's tables have instead, when another peer claims the same MAC. */
+  readonly alias?: string | undefined;
   readonly direct: boolean;
 }
 

@@ -102,17 +102,16 @@ export function missingOf(peer: ExpectedPeer, facts: HostFacts, { backend, devic
   const route = facts.routes.find(({ dst }) => dst === peer.prefix);
   if (route === undefined && backend !== "udp" && backend !== "extension" && backend !== "alloc")
     return [`the route to ${peer.prefix} (${peer.lease}) is missing`];
-  if (backend !== "vxlan" || peer.direct || device === null || peer.vtepMac === null) return [];
+  const vtepMac = peer.alias ?? peer.vtepMac;
+  if (backend !== "vxlan" || peer.direct || device === null || vtepMac === null) return [];
   if (route?.dev !== device)
     return [`the route to ${peer.prefix} leaves by ${route?.dev ?? "nothing"}, not by ${device}`];
   const network = peer.prefix.split("/")[0];
   const neighbor = facts.neighbors.find(({ dst, dev }) => dst === network && dev === device);
-  if (neighbor?.lladdr !== peer.vtepMac)
-    return [`the neighbour ${network} on ${device} is ${neighbor?.lladdr ?? "missing"}, not ${peer.vtepMac}`];
-  const entry = facts.fdb.find(
-    ({ mac, dst, ifname }) => mac === peer.vtepMac && dst === peer.publicIp && ifname === device,
-  );
-  return entry === undefined ? [`the FDB entry of ${peer.vtepMac} to ${peer.publicIp} on ${device} is missing`] : [];
+  if (neighbor?.lladdr !== vtepMac)
+    return [`the neighbour ${network} on ${device} is ${neighbor?.lladdr ?? "missing"}, not ${vtepMac}`];
+  const entry = facts.fdb.find(({ mac, dst, ifname }) => mac === vtepMac && dst === peer.publicIp && ifname === device);
+  return entry === undefined ? [`the FDB entry of ${vtepMac} to ${peer.publicIp} on ${device} is missing`] : [];
 }
 
 export function checkDuplicates(

@@ -37,9 +37,9 @@ export async function viewPeers(
     device === undefined || agent.network?.backend !== "vxlan" ? new Map() : await lastUses(device, run);
   const carried = dataplane.state === "running" && dataplane.inspection?.running === true;
   const traffic = carried ? await readTraffic(dataplaneSocket) : null;
-  return agent.peers.map(({ id, prefix, publicIp, vtepMac, lease, direct }): PeerView => {
+  return agent.peers.map(({ id, prefix, publicIp, vtepMac, alias, lease, direct }): PeerView => {
     const own = traffic?.get(id) ?? null;
-    const ages = [own?.received.lastMs ?? null, used.get(`${vtepMac} ${publicIp}`) ?? null];
+    const ages = [own?.received.lastMs ?? null, used.get(`${alias ?? vtepMac} ${publicIp}`) ?? null];
     const [seenMs, usedSeconds] = ages;
     return {
       subnet: prefix,

@@ -90,9 +90,9 @@ test("a black hole is noticed within 20 s and recovered from within 5 s", async 
 test("a server that was stopped and goes on, and one that is killed and comes back, lose no lease", async () => {
   const store = open(etcd.endpoint);
   const log = await followed(store);
-  etcd.signal("SIGSTOP");
+  await etcd.pause();
   await assert.rejects(store.listLeases(stop.signal), { code: "STORE_UNAVAILABLE" });
-  etcd.signal("SIGCONT");
+  etcd.resume();
   await until("it answers again", () =>
     store.listLeases(stop.signal).then(
       () => true,

@@ -142,6 +142,27 @@ TEST_P(EncapChecks, VtepMacChoosesThePeerBeforeThePrefixDoes) {
   EXPECT_EQ(Hex(Cut(BytesOf(*node.forward.packets[0]), 30, 4)), Hex(Underlay(3, 4).bytes));
 }
 
+TEST_P(EncapChecks, OfPeersThatClaimOneMacTheInnerDestinationChooses) {
+  TableBuilder table = Table();
+  std::memcpy(table.AddPeer(3, family(), 4).vtep_mac, VtepMac(2).data(), 6);
+  Node node(table, {});
+  // The last is for a MAC that nobody has: what the kernel here calls one of them.
+  for (const int vtep : {2, 77}) {
+    for (const int to : {2, 3}) {
+      Ip ip = Good();
+      ip.to = Pod(to, family());
+      Bytes frame = Frame(Packet(ip, 20));
+      frame[5] = static_cast<uint8_t>(vtep);
+      node.Encap(node.Packet(frame));
+      ASSERT_EQ(node.forward.packets.size(), 1u);
+      const Bytes wire = BytesOf(*node.forward.packets[0]);
+      EXPECT_EQ(Hex(Cut(wire, 30, 4)), Hex(Underlay(to, 4).bytes));
+      EXPECT_EQ(Hex(Cut(wire, 50, 6)), "020000000002");
+      node.GiveBack();
+    }
+  }
+}
+
 TEST_P(EncapChecks, PeerInsideTheOverlayIsALoop) {
   TableBuilder table(1);
   CopyAddress(table.AddPeer(2, family(), 4).underlay, Pod(1, 4, 99).bytes);

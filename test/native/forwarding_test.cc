@@ -153,11 +153,6 @@ TEST(Snapshot, EachWrongFieldIsRefusedWithItsName) {
       {"vtep_mac", [](TableBuilder& t) { t.peers[0].vtep_mac[0] |= 1; }},
       {"this node's own",
        [](TableBuilder& t) { std::memcpy(t.peers[0].vtep_mac, t.header.vtep_mac, 6); }},
-      {"two public addresses",
-       [](TableBuilder& t) {
-         t.AddPeer(4, 4, 4);
-         std::memcpy(t.peers[2].vtep_mac, t.peers[0].vtep_mac, 6);
-       }},
       {"id", [](TableBuilder& t) { t.peers[1].id = t.peers[0].id; }},
       {"overlaps", [](TableBuilder& t) { CopyAddress(t.peers[0].prefix, Pod(1, 4, 0).bytes); }},
       {"overlaps",
@@ -183,6 +178,24 @@ TEST(Snapshot, EachWrongFieldIsRefusedWithItsName) {
     EXPECT_NE(built.error().detail.find(refusal.field), std::string::npos) << built.error().detail;
     EXPECT_EQ(built.error().code, "TABLE_INVALID");
   }
+}
+
+TEST(Snapshot, AMacOfTwoNodesIsRefusedWhereNoPrefixTellsThemApart) {
+  TableBuilder table(1);
+  for (const int node : {2, 3}) {
+    fwd::PeerRecord& peer = table.AddPeer(node, 4, 4);
+    peer.prefix_family = peer.prefix_length = 0;
+    std::memset(peer.prefix, 0, sizeof peer.prefix);
+    std::memcpy(peer.vtep_mac, VtepMac(2).data(), 6);
+  }
+  table.prefixes.clear();
+  fwd::Format format;
+  format.bridged = true;
+  auto built = fwd::Snapshot::Build(table.Flat(), format);
+  ASSERT_FALSE(built.ok());
+  EXPECT_NE(built.error().detail.find("two public addresses"), std::string::npos);
+  table.peers[1].vtep_mac[5] = 3;
+  EXPECT_TRUE(fwd::Snapshot::Build(table.Flat(), format).ok());
 }
 
 TEST(Snapshot, EveryWrongLengthIsRefused) {
@@ -220,6 +233,27 @@ TEST(Snapshot, ADualStackNodeHasOneMacAndAPublicAddressOfEachFamily) {
   EXPECT_EQ(snapshot->peers()[0].inner_mtu, 1450);
   EXPECT_EQ(snapshot->peers()[2].inner_mtu, 1430);
   EXPECT_NE(snapshot->NodeOf(0), snapshot->NodeOf(2));
+}
+
+TEST(Snapshot, AMacThatSeveralNodesClaimIsNobodysInAnyOrder) {
+  for (const int last : {4, 5}) {
+    TableBuilder table(1);
+    for (const int node : {2, 3, 9 - last, last}) {
+      fwd::PeerRecord& peer = table.AddPeer(node, 4, 4);
+      std::memcpy(peer.vtep_mac, VtepMac(node == 3 ? 3 : 2).data(), 6);
+    }
+    // Of another family, and another record of one node: nothing that is shared.
+    table.AddPeer(2, 6, 6);
+    table.AddPeer(3, 6, 4);
+    fwd::PeerRecord& second = table.AddPeer(6, 4, 4);
+    CopyAddress(second.underlay, Underlay(3, 4).bytes);
+    std::memcpy(second.vtep_mac, VtepMac(3).data(), 6);
+    const auto snapshot = table.Build({});
+    EXPECT_EQ(snapshot->FindVtep(VtepMac(2).data(), net::kEtherTypeIpv4), fwd::kShared);
+    EXPECT_EQ(snapshot->FindVtep(VtepMac(3).data(), net::kEtherTypeIpv4), 1u);
+    EXPECT_EQ(snapshot->FindVtep(VtepMac(2).data(), net::kEtherTypeIpv6), 4u);
+    EXPECT_EQ(snapshot->FindVtep(VtepMac(3).data(), net::kEtherTypeIpv6), 5u);
+  }
 }
 
 TEST(Publisher, KeepsWhatAWorkerHoldsAndFreesItWhenItMovesOn) {

@@ -7,6 +7,7 @@ import { test } from "node:test";
 import { isRunning, signalProcess } from "../../src/lib/process-identity.js";
 import { withAgentHost } from "../support/agent-host.js";
 import { rootNeeded } from "../support/lab.js";
+import { pause, resume } from "../support/pause.js";
 import { until } from "../support/until.js";
 
 const running = (status: { dataplane: Record<string, unknown> }) => status.dataplane["state"] === "running";
@@ -85,7 +86,8 @@ test("--dataplane=kernel ends a data plane that an earlier agent left", { skip: 
     const dataplane = host.dataplane;
     await host.stopAgents();
     await host.startAgent(["--dataplane=kernel"]);
-    assert.ok(dataplane !== null && !isRunning(dataplane));
+    assert.ok(dataplane !== null);
+    await until("the data plane to end, which has said that it would", () => !isRunning(dataplane));
     const status = host.status();
     assert.equal(status.condition, "ok");
     assert.equal(status.dataplane["state"], "absent");
@@ -96,11 +98,12 @@ test("status answers while the data plane is stopped, and says who carries", { s
   await withAgentHost(async (host) => {
     await host.startAgent(["--dataplane=userspace"]);
     const { dataplane } = host;
-    assert.ok(dataplane !== null && signalProcess(dataplane, "SIGSTOP"));
+    assert.ok(dataplane !== null);
+    await pause(dataplane.pid);
     const status = host.ripstop("status", "--run-dir", host.runDir);
     assert.equal(status.status, 1);
     assert.match(status.stdout, /does not answer; the kernel path carries/);
-    signalProcess(dataplane, "SIGCONT");
+    resume(dataplane.pid);
     await until("it is well again", () => host.status().condition === "ok");
     assert.ok(isRunning(dataplane), "a short stop is no reason to kill it");
   });

@@ -8,6 +8,7 @@ import { METRICS } from "../../src/agent/metrics-page.js";
 import { type AgentHost, withAgentHost } from "../support/agent-host.js";
 import { exitOf } from "../support/node-commands.js";
 import { rootNeeded } from "../support/lab.js";
+import { pause, resume } from "../support/pause.js";
 import { until } from "../support/until.js";
 
 const PORT = 18081;
@@ -68,10 +69,11 @@ test("probes, metrics and the status page say how agent and data plane are", { s
     };
     assert.deepEqual([status.agent.condition, status.dataplane.state], ["ok", "running"]);
 
-    process.kill(host.dataplane?.pid ?? 0, "SIGSTOP");
+    const plane = host.dataplane?.pid ?? assert.fail("no data plane");
+    await pause(plane);
     assert.equal(value(get(host, "/metrics").body, "ripstop_dataplane_up"), 0);
     assert.equal(get(host, "/healthz").status, 200);
-    process.kill(host.dataplane?.pid ?? 0, "SIGCONT");
+    resume(plane);
     host.hideStore();
     await until("the store is missed", () => value(get(host, "/metrics").body, "ripstop_datastore_up") === 0);
     assert.equal(get(host, "/readyz").status, 200);

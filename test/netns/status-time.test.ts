@@ -2,12 +2,13 @@
 // Alone: it judges times.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { LabNode } from "../../src/lab/plan.js";
 import { RIPSTOP, ripstop } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { pause, resume } from "../support/pause.js";
 import { until } from "../support/until.js";
 
 const LIMIT_MS = 300;
@@ -57,21 +58,19 @@ test("status answers within 300 ms when all is well, when the store is away, and
       "agent" | "dataplane",
       { pid: number }
     >;
-    const stopped = (pid: number, body: () => void): void => {
-      process.kill(pid, "SIGSTOP");
+    const stopped = async (pid: number, body: () => void): Promise<void> => {
+      await pause(pid);
       try {
-        // The signal is on its way when kill returns.
-        while (!/^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
         body();
       } finally {
-        process.kill(pid, "SIGCONT");
+        resume(pid);
       }
     };
-    stopped(dataplane.pid, () => {
+    await stopped(dataplane.pid, () => {
       assert.match(said(), /data plane +silent/);
       judge(one, "the data plane hangs");
     });
-    stopped(agent.pid, () => {
+    await stopped(agent.pid, () => {
       assert.match(said(), /^node +down\n.*the agent at .* is stopped .*; the data plane goes on/);
       judge(one, "the agent hangs");
     });

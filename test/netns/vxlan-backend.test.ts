@@ -8,7 +8,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { Backend } from "../../src/backend/backend.js";
 import { makeBackend } from "../../src/backend/catalog.js";
+import { makeVxlanBackend } from "../../src/backend/vxlan/vxlan-backend.js";
+import { withPrefix } from "../../src/host/command.js";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
 import { parseIpv6 } from "../../src/addr/ipv6.js";
+import { runIperfTcp } from "../../src/lab/traffic/iperf.js";
 import type { Lease, LeaseAttrs } from "../../src/lease/lease.js";
 import { rootNeeded } from "../support/lab.js";
 import { lease, leaseMap, vxlanAttrs } from "../support/lease-builder.js";
@@ -36,9 +40,11 @@ async function withBackend(
 ): Promise<void> {
   const stateDir = await mkdtemp(join(tmpdir(), "ripstop-vxlan-"));
   try {
-    await withTwoHosts(async (hosts) =>
-      body({ ...hosts, stateDir, backend: makeBackend(await contextOf(hosts.host, config, stateDir)) }),
-    );
+    await withTwoHosts(async (hosts) => {
+      const run = withPrefix(["ip", "netns", "exec", hosts.ours.name]);
+      const backend = makeVxlanBackend(await contextOf(hosts.host, config, stateDir), run);
+      await body({ ...hosts, stateDir, backend });
+    });
   } finally {
     await rm(stateDir, { recursive: true });
   }
@@ -101,6 +107,55 @@ test("a peer's new MAC is followed and leaves nothing behind; a peer that leaves
     assert.equal(await ours.exec("bridge", "fdb", "show", "dev", "flannel.1"), "");
     assert.equal(await ours.ip("route", "show", "proto", "158"), "");
   }),
+);
+
+test(
+  "a node that claims the MAC of another takes no packet from it, not even when it is older and was there first",
+  options,
+  () =>
+    withBackend(DUAL, async ({ backend, ours, other }) => {
+      const attrs = await backend.leaseAttrs(null);
+      await programByHand(other, macOf(attrs));
+      await addOwnPod(ours);
+      const own = ownLease(attrs);
+      const overlay = await backend.attach(own);
+      // Nobody is there.
+      const liar = { ...otherLease().attrs, publicIp: parseIpv4("192.0.2.3"), publicIpv6: parseIpv6("2001:db8::3") };
+      const older = lease("10.244.3.0-24&fd00:10:0:3::-64", "192.0.2.3", 1n, { attrs: liar });
+      const program = async (...others: Lease[]) => {
+        const { table, contested } = await overlay.peers(leaseMap(own, ...others), 1n);
+        const report = await overlay.reconcile(table);
+        assert.deepEqual(report.failures, []);
+        return { ...report, contested };
+      };
+      const reach = async () => {
+        for (const [from, to, payload] of [
+          ["10.244.1.1", "10.244.2.1", 1450 - 28],
+          ["fd00:10:0:1::1", "fd00:10:0:2::1", 1430 - 48],
+        ] as const) {
+          await pingFrom(ours, from, to);
+          await pingFrom(ours, from, to, "-M", "do", "-s", String(payload));
+        }
+      };
+      const rules = () => ours.exec("nft", "list", "ruleset");
+      const { contested } = await program(older, otherLease());
+      assert.deepEqual(
+        contested?.map(({ key }) => key),
+        [otherLease().key, otherLease().key],
+        "of each family",
+      );
+      await reach();
+      const bulk = { from: ours.name, to: other.name, address: "10.244.2.1", seconds: 1 };
+      const { bitsPerSecond } = await runIperfTcp(bulk);
+      assert.ok(bitsPerSecond > 100e6, `super-packets do not get through: ${bitsPerSecond} bit/s`);
+      assert.deepEqual((await program(older, otherLease())).changes, []);
+      await ours.exec("nft", "flush", "ruleset");
+      await program(older, otherLease());
+      await reach();
+      await program(otherLease());
+      await reach();
+      assert.equal(await rules(), "", "nothing is left of it");
+    }),
 );
 
 test("the VTEP MAC outlives device and restart, and that of a device found is taken over", options, () =>

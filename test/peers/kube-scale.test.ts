@@ -15,6 +15,8 @@ import { until } from "../support/until.js";
 
 const NODES = 5_000;
 const CHANGES = 100;
+/** Of one node, 100 a second, beside the changes of others. */
+const FLAPS = 500;
 const FIRST_SYNC_MS = 10_000;
 const RSS_MIB = 180;
 const CHANGE_P99_MS = 500;
@@ -32,6 +34,11 @@ const cpuSeconds = (pid: number) => {
 };
 const memoryMiB = (pid: number, what: "VmRSS" | "VmHWM") =>
   Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+
+interface Delays {
+  readonly p50: number;
+  readonly p99: number;
+}
 
 /** Tells each MAC that the kernel gets as a neighbour's. */
 function watchNeighbors(namespace: string, tell: (mac: string) => void): ChildProcess {
@@ -76,18 +83,26 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
 
       const seen = new Map<string, number>();
       const watching = watchNeighbors(host.namespace, (mac) => seen.set(mac, Date.now()));
-      const accepted = JSON.parse(await cluster.writeNodes("change", String(CHANGES), "20")) as readonly number[];
-      const macOf = (index: number) =>
-        `02:01:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
-      await until("all changes are programmed", () => accepted.every((_, index) => seen.has(macOf(index))), 60_000);
+      const changes = async (generation: number): Promise<Delays> => {
+        const words = ["change", String(CHANGES), "20", String(generation)];
+        const accepted = JSON.parse(await cluster.writeNodes(...words)) as readonly number[];
+        const macOf = (index: number) =>
+          `02:0${generation}:00:00:${(index >> 8).toString(16).padStart(2, "0")}:${(index & 255).toString(16).padStart(2, "0")}`;
+        await until("all changes are programmed", () => accepted.every((_, index) => seen.has(macOf(index))), 60_000);
+        const delays = accepted.map((at, index) => (seen.get(macOf(index)) ?? 0) - at).sort((a, b) => a - b);
+        return { p50: delays[delays.length >> 1] ?? -1, p99: delays[Math.floor(delays.length * 0.99)] ?? -1 };
+      };
+      const calm = await changes(1);
+      const [flapCpu, flapWall] = [cpuSeconds(pid), performance.now()];
+      const [flapped] = await Promise.all([changes(2), cluster.writeNodes("flap", String(FLAPS), "100")]);
+      const flapShare = ((cpuSeconds(pid) - flapCpu) * 1000) / (performance.now() - flapWall);
       watching.kill();
-      const delays = accepted.map((at, index) => (seen.get(macOf(index)) ?? 0) - at).sort((a, b) => a - b);
-      const p99 = delays[Math.floor(delays.length * 0.99)] ?? -1;
+      const { p50, p99 } = calm;
       await cluster.stopServer();
       const [cpu, wall] = [cpuSeconds(pid), performance.now()];
       await until("the time away is over", () => performance.now() - wall > AWAY_MS, AWAY_MS + 5_000);
       const share = ((cpuSeconds(pid) - cpu) * 1000) / (performance.now() - wall);
-      assert.equal(routes(), NODES, "no peer is lost meanwhile");
+      assert.ok(routes() >= NODES, "no peer is lost meanwhile");
       await cluster.startServer();
       const back = performance.now();
       const connected = () => {
@@ -102,8 +117,10 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
       context.diagnostic(
         JSON.stringify({
           firstMs: Math.round(firstMs),
-          p50: delays[delays.length >> 1],
+          p50,
           p99,
+          flappedP99: flapped.p99,
+          flappedCpu: Number(flapShare.toFixed(2)),
           rssMiB: Math.round(memoryMiB(pid, "VmRSS")),
           mostRssMiB: Math.round(most),
           awayCpu: Number(share.toFixed(3)),
@@ -112,6 +129,7 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
       );
       assert.ok(firstMs <= FIRST_SYNC_MS, `first sync took ${firstMs.toFixed(0)} ms`);
       assert.ok(p99 <= CHANGE_P99_MS, `p99 of a change is ${p99} ms`);
+      assert.ok(flapped.p99 <= CHANGE_P99_MS, `p99 beside a node that changes all the time is ${flapped.p99} ms`);
       assert.ok(most <= RSS_MIB, `${most.toFixed(0)} MiB`);
       assert.ok(share < AWAY_CPU, `${(share * 100).toFixed(1)} % of a core while the server is away`);
     } finally {

@@ -4,9 +4,10 @@
 // Alone: it judges loss.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { retireDataplane } from "../../src/agent/dataplane-start.js";
 import { readNodeStatus } from "../../src/agent/node-status.js";
 import { runPaths } from "../../src/agent/run-dir.js";
 import { agentName } from "../../src/lab/agent-node.js";
@@ -17,6 +18,7 @@ import { awaitReachability } from "../../src/lab/reachability.js";
 import { Runner } from "../../src/lab/runner.js";
 import { runIperfTcp } from "../../src/lab/traffic/iperf.js";
 import { PingRun } from "../../src/lab/traffic/ping.js";
+import { createLogger } from "../../src/observe/logger.js";
 import { becomeFlanneld, becomeRipstop, startRipstop } from "../support/flanneld-node.js";
 import { KubeCluster } from "../support/kube-cluster.js";
 import { rootNeeded, withLab } from "../support/lab.js";
@@ -33,6 +35,14 @@ const [apiserver, kubectl, flanneld] = ["kube-apiserver", "kubectl", "flanneld"]
 const skip = rootNeeded || apiserver.missing || kubectl.missing || flanneld.missing;
 const runner = new Runner();
 const PREFIX = "flannel.alpha.coreos.com";
+/** RIPSTOP_AWAY_MS=600000 is the long form. */
+const AWAY_MS = Number(process.env["RIPSTOP_AWAY_MS"] ?? 2_000);
+const PING_EVERY_MS = 10;
+/** Of pings beyond the time away: how long stopping and starting the server may take. */
+const PING_MORE_MS = 8_000;
+
+const LIAR_CIDR = "10.244.250.0/24";
+const LIAR_ADDRESS = "192.168.77.250";
 
 type Backend = "vxlan" | "udp" | "host-gw";
 
@@ -80,6 +90,17 @@ async function begin(scene: Scene): Promise<void> {
   for (const node of scene.nodes) await scene.cluster.createNode(nameOf(node), [cidrOf(subnetOf(scene, node))]);
   for (const node of scene.nodes) await becomeRipstop(scene.plan, node, scene.store, variables(node));
   await awaitReachability(runner, scene.plan, scene.subnets);
+}
+
+/** As a machine that has never had an agent. */
+async function forget(plan: LabPlan, node: LabNode): Promise<void> {
+  await stopDaemon(plan.directory, agentName(node));
+  await retireDataplane(
+    runPaths(join(node.directory, "run")).dataplaneSocket,
+    createLogger({ level: "error", destination: 2 }),
+  );
+  execFileSync("ip", ["-n", node.namespace, "link", "delete", "flannel.1"]);
+  rmSync(join(node.directory, "state"), { recursive: true });
 }
 
 async function condition(scene: Scene, node: LabNode): Promise<string> {
@@ -140,12 +161,14 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
       const ping = new PingRun({
         from: one.pod,
         address: podAddress(subnetOf(scene, two)),
-        count: 1_000,
-        intervalMs: 10,
-        deadlineSeconds: 60,
+        count: (AWAY_MS + PING_MORE_MS) / PING_EVERY_MS,
+        intervalMs: PING_EVERY_MS,
+        deadlineSeconds: AWAY_MS / 1_000 + 60,
       });
       await cluster.stopServer();
+      const away = performance.now();
       await until("the agent knows", async () => (await statusOf(one)).agent?.store.connected === false, 20_000);
+      await until("the time away is over", () => performance.now() - away > AWAY_MS, AWAY_MS + 5_000);
       assert.equal(await peersOf(one), 2);
       await cluster.accountConfig("agent.conf").catch(() => undefined);
       await cluster.startServer();
@@ -158,13 +181,72 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
       context.diagnostic(`recovered after ${(performance.now() - back).toFixed(0)} ms`);
       assert.ok(performance.now() - back < 10_000);
       await cluster.accountConfig("agent.conf");
-      assert.equal((await ping.result()).lost, 0);
+      const { sent, lost } = await ping.result();
+      context.diagnostic(`${sent} pings, ${lost} lost`);
+      assert.equal(lost, 0);
 
       await cluster.kubectl(["delete", "node", nameOf(three)]);
       await until("the deleted node is no peer", async () => (await peersOf(one)) === 1, 20_000);
       await cluster.createNode(nameOf(three), [cidrOf(subnetOf(scene, three))]);
       await until("the node that came again is one", async () => (await peersOf(one)) === 2, 30_000);
       await awaitReachability(runner, scene.plan, scene.subnets);
+    });
+  });
+
+  it("reaches every node, whatever a node older than all of them claims, and starts so without a memory", async () => {
+    await withScene(async (scene) => {
+      const { plan, nodes, cluster, store, subnets } = scene;
+      const [one, two, three] = nodes;
+      // Nothing answers at its address. It is older than all others, and the first by name.
+      await cluster.createNode("liar", [LIAR_CIDR]);
+      await begin(scene);
+      const victim = (await cluster.node(nameOf(three))).annotations;
+      const mac = String((JSON.parse(victim[`${PREFIX}/backend-data`] ?? "{}") as { VtepMAC?: string }).VtepMAC);
+      const lie = { ...victim, [`${PREFIX}/public-ip`]: LIAR_ADDRESS };
+      const ping = new PingRun({
+        from: one.pod,
+        address: podAddress(subnetOf(scene, three)),
+        count: 1_000,
+        intervalMs: 10,
+      });
+      await cluster.annotate("liar", lie);
+      await until("it is believed to be a node", async () => (await peersOf(one)) === 3, 20_000);
+      const contested = async (node: LabNode) => (await statusOf(node)).agent?.contested.map(({ key }) => key);
+      assert.deepEqual(await contested(one), ["liar"], "the liar goes by an alias where its victim is known");
+      assert.deepEqual(
+        (await statusOf(three)).agent?.refused.map(({ key }) => key),
+        ["liar"],
+        "the victim knows better",
+      );
+      for (const nonsense of [
+        "",
+        "{",
+        '{"VtepMAC":7}',
+        "\u0000\uffff",
+        "x".repeat(100_000),
+        victim[`${PREFIX}/backend-data`],
+      ])
+        await cluster.annotate("liar", { [`${PREFIX}/backend-data`]: nonsense ?? "" });
+      await cluster.annotate("liar", victim);
+      await cluster.annotate("liar", lie);
+      await exchangeBothWays(one, three);
+      assert.equal((await ping.result()).lost, 0);
+
+      for (const dataplane of ["userspace", "kernel"] as const) {
+        await forget(plan, one);
+        await startRipstop(plan, one, [...store, `--dataplane=${dataplane}`], variables(one));
+        await until("it starts with the lie", async () => (await contested(one))?.[0] === nameOf(three), 30_000);
+        const neighbors = execFileSync("ip", ["-n", one.namespace, "neighbor", "show", "dev", "flannel.1"], {
+          encoding: "utf8",
+        });
+        assert.equal(neighbors.split(mac).length, 2, `only the liar has the MAC ${mac} here:\n${neighbors}`);
+        await awaitReachability(runner, plan, subnets);
+        await exchangeBothWays(one, three);
+        await exchangeBothWays(one, two);
+      }
+      await cluster.kubectl(["delete", "node", "liar"]);
+      await until("nobody claims it any more", async () => (await contested(one))?.length === 0, 20_000);
+      await exchangeBothWays(one, three);
     });
   });
 

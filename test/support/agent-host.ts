@@ -203,6 +203,9 @@ export class AgentHost {
 export async function withAgentHost(body: (host: AgentHost) => Promise<void>, networkConfig?: string): Promise<void> {
   const host = new AgentHost(networkConfig);
   try {
+    // Carriers come a little after their links are up, and with them what a dump shows.
+    const own = () => host.ip("-o address show scope link").split("inet6").length - 1;
+    await until("the links' own addresses", () => own() === 2);
     await body(host);
   } finally {
     await host.remove();

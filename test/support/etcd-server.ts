@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { execFile } from "node:child_process";
+import { pause, resume } from "./pause.js";
 import { until } from "./until.js";
 
 const run = promisify(execFile);
@@ -117,8 +118,18 @@ export class EtcdServer {
     if ((await ended) !== 0) throw new Error("etcdctl txn failed");
   }
 
-  signal(signal: NodeJS.Signals): void {
-    this.#process?.kill(signal);
+  /** Answers nothing until resume(). */
+  async pause(): Promise<void> {
+    await pause(this.#pid());
+  }
+
+  resume(): void {
+    resume(this.#pid());
+  }
+
+  #pid(): number {
+    if (this.#process?.pid === undefined) throw new Error("etcd does not run");
+    return this.#process.pid;
   }
 
   async stop(): Promise<void> {

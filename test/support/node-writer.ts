@@ -1,6 +1,8 @@
-// Makes and changes many Node objects: node-writer URL TOKEN create COUNT | change COUNT RATE [GENERATION]. Runs where the API server is;
+// Makes and changes many Node objects: node-writer URL TOKEN create COUNT | change COUNT RATE [GENERATION] | flap COUNT RATE. Runs
+// where the API server is;
 // node I has the pod CIDR 10.(64+I/256).(I%256).0/24 and says what flannel's vxlan backend says. `change` gives the first
-// COUNT nodes other MACs, RATE a second, and prints a JSON array of when each was accepted (milliseconds of the wall clock).
+// COUNT nodes other MACs, RATE a second, and prints a JSON array of when each was accepted (milliseconds of the wall clock). `flap`
+// makes one more node, "flapper", and has it say something else RATE times a second: what the first node says, or nonsense.
 import { Agent, request } from "node:https";
 
 const [url, token, verb, count, rate, generation = "1"] = process.argv.slice(2);
@@ -75,8 +77,27 @@ async function change(index: number): Promise<number> {
   return Date.now();
 }
 
+async function flap(total: number): Promise<void> {
+  const metadata = { name: "flapper", annotations: annotations(60_000, 0) };
+  const spec = { podCIDR: "10.96.1.0/24", podCIDRs: ["10.96.1.0/24"] };
+  await send("POST", "/api/v1/nodes", { apiVersion: "v1", kind: "Node", metadata, spec }, "application/json");
+  const own = annotations(60_000, 0);
+  const lies = [
+    annotations(0, 0),
+    own,
+    { [`${PREFIX}/backend-data`]: "x".repeat(50_000) },
+    { ...own, ...annotations(1, 0) },
+  ];
+  for (let turn = 0; turn < total; turn++) {
+    const patch = { metadata: { annotations: lies[turn % lies.length] } };
+    await send("PATCH", "/api/v1/nodes/flapper", patch, "application/merge-patch+json");
+    await new Promise((resolve) => setTimeout(resolve, 1000 / Number(rate)));
+  }
+}
+
 async function main(): Promise<void> {
   const total = Number(count);
+  if (verb === "flap") return flap(total);
   if (verb === "create") {
     let next = 0;
     const worker = async () => {

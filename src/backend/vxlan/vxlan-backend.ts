@@ -3,6 +3,7 @@
 import type { Mac, Prefix } from "../../addr/address.js";
 import { parseVxlanOptions, type VxlanOptions } from "../../config/backend-options.js";
 import type { Peer } from "../../dataplane/peer-table.js";
+import { type CommandRunner, runCommand } from "../../host/command.js";
 import type { HostChange, PeerEntry, UnderlayAddress, VxlanSpec } from "../../host/host.js";
 import { VXLAN_DEFAULT_PORT } from "../../host/tunnel-device.js";
 import type { Lease, LeaseAttrs } from "../../lease/lease.js";
@@ -10,6 +11,7 @@ import { RipstopError } from "../../lib/errors.js";
 import type { Backend, BackendContext, Overlay, Tunnel } from "../backend.js";
 import { RoutedOverlay, type ScopedEntries, type Wiring } from "../routed-overlay.js";
 import { readVtepMac, vxlanBackendData } from "./backend-data.js";
+import { VtepReaddressing } from "./readdressing.js";
 import { chooseVtepMac, writeVtepMac } from "./vtep-mac.js";
 
 /** Outer headers: Ethernet 14 is the inner frame's, then IP, UDP 8 and VXLAN 8. */
@@ -29,9 +31,9 @@ interface Plane {
 }
 
 /** Throws NETWORK_CONFIG_INVALID or MTU_TOO_SMALL. */
-export function makeVxlanBackend(context: BackendContext): Backend {
+export function makeVxlanBackend(context: BackendContext, run: CommandRunner = runCommand): Backend {
   const options = parseVxlanOptions(context.network.backend);
-  return new VxlanBackend(context, options, planesOf(context, options));
+  return new VxlanBackend(context, options, planesOf(context, options), run);
 }
 
 class VxlanBackend implements Backend {
@@ -40,12 +42,14 @@ class VxlanBackend implements Backend {
   readonly #context: BackendContext;
   readonly #options: VxlanOptions;
   readonly #planes: readonly Plane[];
+  readonly #run: CommandRunner;
   #mac: Mac | null = null;
 
-  constructor(context: BackendContext, options: VxlanOptions, planes: readonly Plane[]) {
+  constructor(context: BackendContext, options: VxlanOptions, planes: readonly Plane[], run: CommandRunner) {
     this.#context = context;
     this.#options = options;
     this.#planes = planes;
+    this.#run = run;
     this.carriable = !options.gbp;
   }
 
@@ -66,11 +70,9 @@ class VxlanBackend implements Backend {
     const { stateDir, log } = this.#context;
     this.#mac ??= await this.#chooseMac(own.attrs);
     await writeVtepMac(stateDir, this.#stateName(), this.#mac, log);
-    return RoutedOverlay.attach(
-      this.#context,
-      own,
-      new VxlanWiring(this.#context, this.#options, this.#planes, this.#mac),
-    );
+    const readdressing = new VtepReaddressing(this.#run, this.#options.vni, portOf(this.#options));
+    const wiring = new VxlanWiring(this.#context, this.#options, this.#planes, this.#mac, readdressing);
+    return RoutedOverlay.attach(this.#context, own, wiring);
   }
 
   async #chooseMac(previous: LeaseAttrs | null): Promise<Mac> {
@@ -96,11 +98,19 @@ class VxlanWiring implements Wiring {
   readonly tunnel: Tunnel;
   readonly dataplane: Overlay["dataplane"];
   readonly direct: Wiring["direct"];
+  readonly readdressing: VtepReaddressing;
   readonly #context: BackendContext;
   readonly #options: VxlanOptions;
   readonly #planes: readonly Plane[];
 
-  constructor(context: BackendContext, options: VxlanOptions, planes: readonly Plane[], mac: Mac) {
+  constructor(
+    context: BackendContext,
+    options: VxlanOptions,
+    planes: readonly Plane[],
+    mac: Mac,
+    readdressing: VtepReaddressing,
+  ) {
+    this.readdressing = readdressing;
     this.#context = context;
     this.#options = options;
     this.#planes = planes;
@@ -113,7 +123,7 @@ class VxlanWiring implements Wiring {
     this.tunnel = {
       encapsulation: "vxlan",
       vni: options.vni,
-      port: options.port === 0 ? VXLAN_DEFAULT_PORT : options.port,
+      port: portOf(options),
       overlayDevice: this.devices[0] ?? "",
       overlayDeviceV6: this.devices[1] ?? "",
     };
@@ -143,12 +153,17 @@ class VxlanWiring implements Wiring {
       entries: peers
         .filter((peer) => peer.prefix.family === family)
         .flatMap((peer): PeerEntry[] => {
-          const { prefix, vtepMac, underlay: remote } = peer;
+          const { prefix, alias, underlay: remote } = peer;
+          const vtepMac = alias ?? peer.vtepMac;
           if (peer.direct) return [{ kind: "direct", prefix, via: remote, device: underlay }];
           return vtepMac === null ? [] : [{ kind: "vxlan", prefix, vtepMac, remote }];
         }),
     }));
   }
+}
+
+function portOf({ port }: VxlanOptions): number {
+  return port === 0 ? VXLAN_DEFAULT_PORT : port;
 }
 
 function planesOf(context: BackendContext, options: VxlanOptions): Plane[] {

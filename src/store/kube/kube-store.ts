@@ -24,6 +24,7 @@ import {
   published,
 } from "./annotations.js";
 import type { KubeApi } from "./api.js";
+import { CHANGE_BACK_MS, FlapDamper } from "./flap-damper.js";
 import { type KubeNode, readNode, sameNode } from "./node.js";
 import { NetConfFile } from "./net-conf-file.js";
 import { OwnNode } from "./own-node.js";
@@ -64,10 +65,14 @@ export class KubeStore implements Store {
   readonly #closing = new AbortController();
   readonly #known = new Map<string, Known>();
   readonly #own: OwnNode;
+  readonly #damper: FlapDamper;
   #wanted: LeaseAttrs | null = null;
   #revision = BigInt(Date.now()) * 1000n;
   #running: Promise<void> | null = null;
   #settling = false;
+  /** The last snapshot shows a node as it was, and another one is due. */
+  #held = false;
+  #waiting = false;
 
   constructor(options: KubeStoreOptions) {
     this.#api = options.api;
@@ -75,6 +80,7 @@ export class KubeStore implements Store {
     this.#names = annotationNames(options.annotationPrefix);
     this.#clock = options.clock ?? systemClock;
     this.#config = new NetConfFile(options.netConfigPath, this.#clock);
+    this.#damper = new FlapDamper(this.#clock);
     this.#own = new OwnNode(options.api, options.nodeName, options.setCondition);
     this.#reflector = new NodeReflector({
       api: options.api,
@@ -205,6 +211,7 @@ export class KubeStore implements Store {
   async #show(nodes: ReadonlyMap<string, KubeNode>): Promise<void> {
     if (this.#settling) return;
     this.#settling = true;
+    this.#held = false;
     await this.#clock.sleep(this.#snapshots.current === undefined ? 0 : SETTLE_MS, this.#closing.signal);
     this.#settling = false;
     if (this.#closing.signal.aborted) return;
@@ -215,8 +222,22 @@ export class KubeStore implements Store {
       if (typeof lease === "string") quarantined.push({ key: node.name, reason: lease });
       else if (lease !== null) leases.set(node.name, lease);
     }
-    for (const name of this.#known.keys()) if (!nodes.has(name)) this.#known.delete(name);
+    for (const name of this.#known.keys()) {
+      if (nodes.has(name)) continue;
+      this.#known.delete(name);
+      this.#damper.forget(name);
+    }
     this.#snapshots.set({ leases, quarantined });
+    if (this.#held) void this.#showHeld(nodes);
+  }
+
+  /** What a node said that changes too often is shown in a while. */
+  async #showHeld(nodes: ReadonlyMap<string, KubeNode>): Promise<void> {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    await this.#clock.sleep(CHANGE_BACK_MS, this.#closing.signal);
+    this.#waiting = false;
+    await this.#show(nodes);
   }
 
   /** The same object as long as nothing about the node changed that we read. */
@@ -225,6 +246,10 @@ export class KubeStore implements Store {
     const isKnown = known !== undefined && (known.node === node || sameNode(known.node, node));
     const isOwn = node.name === this.#name;
     if (isKnown && !isOwn) return known.lease;
+    if (known !== undefined && !isOwn && !this.#damper.admits(node.name)) {
+      this.#held = true;
+      return known.lease;
+    }
     const decoded = decodeNode(node, this.#names);
     if (decoded === null || typeof decoded === "string") {
       this.#known.set(node.name, { node, lease: decoded });

@@ -31,7 +31,7 @@ function boardOf(count: number): StatusBoard {
     vtepMac: "02:00:00:00:00:01",
     direct: false,
   }));
-  const report = { table: { version: 1n, peers }, refused: [], failures: [], error: null };
+  const report = { table: { version: 1n, peers }, refused: [], contested: [], failures: [], error: null };
   board.session({ report, overlay: null, work: { passes: null, overruns: 0 } } as never);
   board.ready();
   return board;

@@ -1,7 +1,7 @@
 // What `ripstop status` says of processes that are slow, stopped or gone: answered here by sockets of this test.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { pidPathOf } from "../../../src/dataplane/socket-path.js";
 import { identifyProcess } from "../../../src/lib/process-identity.js";
 import { ripstopVersion } from "../../../src/lib/version.js";
 import { FakeBinding, openOptions } from "../../support/fake-binding.js";
-import { until } from "../../support/until.js";
+import { pause } from "../../support/pause.js";
 
 let paths: RunPaths;
 let servers: Server[];
@@ -56,8 +56,7 @@ async function stoppedProcess(pidPath: string): Promise<void> {
   const child = spawn("sleep", ["600"]);
   processes.push(child);
   const pid = child.pid ?? assert.fail("no process");
-  child.kill("SIGSTOP");
-  await until("it is stopped", () => /^State:\tT/m.test(readFileSync(`/proc/${pid}/status`, "utf8")));
+  await pause(pid);
   writeFileSync(pidPath, JSON.stringify(identifyProcess(pid)));
 }
 

@@ -28,7 +28,6 @@ const node = (third: number, mac = third, revision = third): Lease =>
     attrs: vxlanAttrs(`192.0.2.${third}`, `02:00:00:00:00:${mac.toString(16).padStart(2, "0")}`),
   });
 
-const macsOf = (peers: readonly Peer[]) => peers.map(({ vtepMac }) => vtepMac);
 const readMac = (lease: Lease) =>
   new PeerBuilder(OWN, RULES).build(leaseMap(lease), encapsulated).peers[0]?.vtepMac ?? null;
 
@@ -54,30 +53,46 @@ test("a peer that becomes direct is another object, and stays it", () => {
   assert.equal(direct[1], other);
 });
 
-test("a copied MAC is refused for as long as its older owner has it", () => {
+const aliasesOf = (peers: readonly Peer[]) => peers.filter(({ alias }) => alias !== undefined).map((p) => p.leaseKey);
+/** As the Internet checksum sees it. */
+const sumOf = (mac: string) => {
+  const words = mac.replaceAll(":", "").match(/..../g) ?? [];
+  return words.reduce((sum, word) => sum + Number.parseInt(word, 16), 0) % 0xffff;
+};
+
+test("of two nodes with one MAC the newer goes by an alias for as long as both have it", () => {
   const builder = new PeerBuilder(OWN, RULES);
   const copy = node(3, 2);
-  assert.deepEqual(
-    builder.build(leaseMap(node(2), copy), encapsulated).peers.map(({ leaseKey }) => leaseKey),
-    ["10.244.2.0-24"],
-  );
-  assert.deepEqual(
-    builder.build(leaseMap(node(2, 9), copy), encapsulated).peers.map(({ leaseKey }) => leaseKey),
-    ["10.244.2.0-24", "10.244.3.0-24"],
-  );
+  const both = builder.build(leaseMap(node(2), copy), encapsulated);
+  assert.deepEqual(aliasesOf(both.peers), [copy.key]);
+  assert.match(both.contested[0]?.reason ?? "", /claims the VTEP MAC 02:00:00:00:00:02, as 10\.244\.2\.0-24 does/);
+  const [, known] = both.peers;
+  assert.ok(known?.alias);
+  assert.equal(known.vtepMac, "02:00:00:00:00:02");
+  assert.equal(known.alias.slice(0, 5), "02:00");
+  assert.equal(sumOf(known.alias), sumOf(known.vtepMac));
+  const more = builder.build(leaseMap(node(2), copy, node(4)), encapsulated);
+  assert.equal(more.peers[1], known, "the same object, with the same alias");
+  const claimed = lease("10.244.5.0-24", "192.0.2.5", 5n, { attrs: vxlanAttrs("192.0.2.5", known.alias) });
+  const again = builder.build(leaseMap(node(2), copy, node(4), claimed), encapsulated).peers;
+  assert.deepEqual(aliasesOf(again), [copy.key], "who claims an alias is not in its way");
+  assert.notEqual(again[1]?.alias, known.alias);
+  const apart = builder.build(leaseMap(node(2, 9), copy), encapsulated);
+  assert.deepEqual(aliasesOf(apart.peers), []);
+  assert.deepEqual(apart.contested, []);
 });
 
-test("an older node that copies the MAC of a known one is refused, and stays so", () => {
+test("an older node that copies the MAC of a known one goes by an alias, and stays so", () => {
   const builder = new PeerBuilder(OWN, RULES);
   const victim = node(9);
-  const shown = (...leases: Lease[]) => builder.build(leaseMap(...leases), encapsulated).peers.map((p) => p.leaseKey);
-  assert.deepEqual(shown(node(2), victim), ["10.244.2.0-24", victim.key]);
-  assert.deepEqual(shown(node(2, 9), victim), [victim.key]);
-  assert.deepEqual(shown(node(2, 9), { ...victim, modRevision: 99n }, node(4)), [victim.key, "10.244.4.0-24"]);
-  assert.deepEqual(shown(node(2, 9), node(9, 10), node(4)), ["10.244.2.0-24", victim.key, "10.244.4.0-24"]);
+  const aliases = (...leases: Lease[]) => aliasesOf(builder.build(leaseMap(...leases), encapsulated).peers);
+  assert.deepEqual(aliases(node(2), victim), []);
+  assert.deepEqual(aliases(node(2, 9), victim), ["10.244.2.0-24"]);
+  assert.deepEqual(aliases(node(2, 9), { ...victim, modRevision: 99n }, node(4)), ["10.244.2.0-24"]);
+  assert.deepEqual(aliases(node(2, 9), node(9, 10), node(4)), []);
 });
 
-test("whatever came before, the peers are those that a new builder makes, but for who keeps a MAC that several claim", () => {
+test("whatever came before, the peers are those that a new builder makes, but for who goes by an alias", () => {
   const random = new SeededRandom(5);
   const pick = (n: number) => random.below(n);
   const builder = new PeerBuilder(OWN, RULES);
@@ -91,23 +106,17 @@ test("whatever came before, the peers are those that a new builder makes, but fo
     const snapshot = new Map(leases);
     const built = builder.build(snapshot, encapsulated);
     const fresh = new PeerBuilder(OWN, RULES).build(snapshot, encapsulated);
-    const all = ({ peers, refused }: typeof built) =>
-      [...peers.map(({ leaseKey }) => leaseKey), ...refused.map(({ key }) => key)].sort();
-    assert.deepEqual(all(built), all(fresh), `step ${step}`);
-    assert.deepEqual(new Set(macsOf(built.peers)), new Set(macsOf(fresh.peers)), `step ${step}`);
-    assert.equal(new Set(macsOf(built.peers)).size, built.peers.length, `step ${step}: a MAC is one peer's`);
-    for (const { leaseKey, vtepMac, ...peer } of fresh.peers) {
-      const same = built.peers.find((one) => one.leaseKey === leaseKey);
-      if (same !== undefined) assert.deepEqual({ ...same, id: 0 }, { ...peer, leaseKey, vtepMac, id: 0 });
-    }
-    const now = builder.build(snapshot, encapsulated).peers;
-    for (const { leaseKey, vtepMac } of before) {
+    const plain = (peers: readonly Peer[]) =>
+      peers.map(({ alias: _, ...peer }) => ({ ...peer, id: 0 })).sort((a, b) => (a.leaseKey < b.leaseKey ? -1 : 1));
+    assert.deepEqual(plain(built.peers), plain(fresh.peers), `step ${step}`);
+    assert.equal(built.peers.length, leases.size, `step ${step}`);
+    const local = new Set(built.peers.map(({ alias, vtepMac }) => alias ?? vtepMac));
+    assert.equal(local.size, built.peers.length, `step ${step}: a MAC is one peer's`);
+    for (const { leaseKey, vtepMac, alias } of before) {
       const lease = snapshot.get(leaseKey);
-      if (lease === undefined || readMac(lease) !== vtepMac) continue;
-      assert.ok(
-        now.some((peer) => peer.leaseKey === leaseKey),
-        `step ${step}: ${leaseKey} lost its MAC`,
-      );
+      if (alias !== undefined || lease === undefined || readMac(lease) !== vtepMac) continue;
+      const now = built.peers.find((peer) => peer.leaseKey === leaseKey);
+      assert.equal(now?.alias, undefined, `step ${step}: ${leaseKey} lost its MAC`);
     }
     before = built.peers;
   }

@@ -75,11 +75,6 @@ describe("peers from leases", () => {
     ],
     ["no public address", peer(3, { attrs: { ...vxlanAttrs("192.0.2.3"), publicIp: null } }), /no public IPv4 address/],
     ["our public address", peer(3, { attrs: vxlanAttrs("192.0.2.1", "02:00:00:00:00:03") }), /our own public address/],
-    [
-      "the MAC of an older peer",
-      peer(3, { attrs: vxlanAttrs("192.0.2.3", "02:00:00:00:00:02") }),
-      /that of 10\.244\.2\.0-24/,
-    ],
     ["a subnet outside the network", lease("10.99.3.0-24", "192.0.2.3", 9n), /outside 10\.244\.0\.0\/16/],
     ["our subnet", lease("10.244.1.128-25", "192.0.2.3", 9n), /overlaps ours/],
   ];

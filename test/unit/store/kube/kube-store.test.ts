@@ -87,6 +87,27 @@ describe("the Kubernetes store", () => {
     assert.equal(log.latest?.leases.get("n2"), before);
   });
 
+  it("follows a node that changes all the time now and then, to its last word, and the others at once", async () => {
+    await until("both peers", () => keys() === "n2 n3");
+    const began = performance.now();
+    const leases = new Set<unknown>();
+    const over = new AbortController();
+    const counting = (async () => {
+      for await (const snapshot of store.watchLeases(over.signal)) leases.add(snapshot.leases.get("n2"));
+    })();
+    for (let change = 0; change < 40; change++) {
+      kube.annotate("n2", { [names.publicIp]: `198.51.100.${change}` });
+      peer(100 + change);
+      await until("another node is there", () => log.latest?.leases.has(`n${100 + change}`) === true);
+    }
+    const last = () => String(log.latest?.leases.get("n2")?.attrs.publicIp);
+    await until("the last word", () => last() === String(0xc6336427));
+    over.abort();
+    await counting;
+    const seconds = (performance.now() - began) / 1000;
+    assert.ok(leases.size <= 12 + seconds, `${leases.size} changes were followed within ${seconds.toFixed(1)} s`);
+  });
+
   it("writes its own node, and nothing when nothing is new", async () => {
     const attrs = vxlanAttrs("192.0.2.1");
     const outcome = await store.createLease(await subnets(), attrs, null, signal);

@@ -1,15 +1,18 @@
-// Whatever one node says of itself in its annotations, the peers made of all other nodes are the same: through everything that
-// reads them, from the Node object to the peer table. Each family's change is seen by itself.
+// Whatever one node says of itself in its annotations, packets to all other nodes go where they went: through everything that
+// reads them, from the Node object to the kernel's entries, for who starts with the lie and for who knew better, in every order.
+// Each family's change is seen by itself.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { parseMac } from "../../../../src/addr/mac.js";
-import { parsePrefix } from "../../../../src/addr/prefix.js";
+import { formatAddress, formatPrefix, parsePrefix } from "../../../../src/addr/prefix.js";
 import { PeerBuilder } from "../../../../src/backend/peer-builder.js";
 import { readVtepMac } from "../../../../src/backend/vxlan/backend-data.js";
 import type { Peer } from "../../../../src/dataplane/peer-table.js";
-import { parseUnderlay } from "../../../../src/host/text.js";
-import { settleClaims } from "../../../../src/lease/claims.js";
+import type { PeerEntry } from "../../../../src/host/host.js";
+import { formatUnderlay, parseUnderlay } from "../../../../src/host/text.js";
+import { wantedPeers } from "../../../../src/host/wanted-peers.js";
+import { ClaimBook } from "../../../../src/lease/claims.js";
 import type { Lease } from "../../../../src/lease/lease.js";
 import { annotationNames, decodeNode } from "../../../../src/store/kube/annotations.js";
 import { readNode } from "../../../../src/store/kube/node.js";
@@ -40,11 +43,30 @@ function good(index: number, more: Record<string, string> = {}): Record<string, 
   };
 }
 
-/** After the nodes of `before` were known. */
-function peersOf(objects: readonly unknown[], before: readonly unknown[] = []): readonly Peer[] {
+/** What an agent makes of the cluster as it finds it, state after state. */
+function agent(): (objects: readonly unknown[]) => readonly Peer[] {
   const builder = new PeerBuilder(OWN, RULES);
-  builder.build(settleClaims(leasesOf(before)).leases, encapsulated);
-  return builder.build(settleClaims(leasesOf(objects)).leases, encapsulated).peers;
+  const book = new ClaimBook();
+  return (objects) => builder.build(book.settle(leasesOf(objects)).leases, encapsulated).peers;
+}
+
+/** Where packets for each prefix go: through the data plane, and through the kernel's tables and what leaves them. */
+function ways(peers: readonly Peer[]): string[] {
+  return peers.flatMap(({ leaseKey, prefix, underlay, vtepMac, alias }) => {
+    const entries = peers.filter((peer) => peer.prefix.family === prefix.family).map(entryOf);
+    const { wanted, conflicts } = wantedPeers(entries, 7, new Map());
+    assert.deepEqual(conflicts, []);
+    const neighbor = wanted.neighbors.get(formatAddress(prefix));
+    const onWire = neighbor === alias ? vtepMac : neighbor;
+    const plane = `${formatPrefix(prefix)} to ${formatUnderlay(underlay)} ${vtepMac}`;
+    const kernel = `${formatPrefix(prefix)} to ${wanted.fdb.get(neighbor ?? "")} ${onWire}`;
+    return [`${leaseKey}: ${plane}`, `${leaseKey}: kernel, ${kernel}`];
+  });
+}
+
+function entryOf({ prefix, vtepMac, alias, underlay: remote }: Peer): PeerEntry {
+  assert.ok(vtepMac);
+  return { kind: "vxlan", prefix, vtepMac: alias ?? vtepMac, remote };
 }
 
 function leasesOf(objects: readonly unknown[]): ReadonlyMap<string, Lease> {
@@ -60,26 +82,59 @@ function leasesOf(objects: readonly unknown[]): ReadonlyMap<string, Lease> {
   return leases;
 }
 
+const copied = fc.constantFrom(...Object.values(good(2)), ...Object.values(good(1)), "0.0.0.0", "::", "null", "[]");
+const data = fc.jsonValue().map((value) => JSON.stringify({ VNI: value, VtepMAC: value }));
+const text = fc.oneof(fc.string({ unit: "binary" }), fc.json(), data, fc.ipV4(), fc.ipV6(), copied);
+const anything = fc.dictionary(fc.constantFrom(...(Object.values(names) as string[])), text);
+/** What can be read, so that it is believed: each of its own, of a node older than it, or of a younger one. */
+const believable = fc.record(
+  Object.fromEntries(
+    [names.publicIp, names.publicIpv6, names.backendData, names.backendV6Data].map((name) => [
+      name,
+      fc.constantFrom(...[2, 3, 4].map((index) => good(index)[name] ?? "")),
+    ]),
+  ),
+);
+const lie = fc.oneof(anything, believable).map((said) => ({ ...said, [names.subnetManager]: "true" }));
+const typed = lie.map((said) => ({ [names.backendType]: "vxlan", ...said }));
+
 describe("one node's annotations", () => {
   const others = [object(2, good(2)), object(3, good(3))];
-  const ofOthers = (peers: readonly Peer[]) => peers.filter(({ leaseKey }) => leaseKey !== "n4");
+  const ofOthers = <T extends { leaseKey: string }>(peers: readonly T[]) =>
+    peers.filter(({ leaseKey }) => leaseKey !== "n4");
+  const waysOfOthers = (peers: readonly Peer[]) => ways(peers).filter((way) => !way.startsWith("n4"));
+  const alone = waysOfOthers(agent()(others));
+  const age = fc.constantFrom(2025, 2026);
 
-  it("may be anything and change nothing for the others", () => {
-    const copied = fc.constantFrom(...Object.values(good(2)), ...Object.values(good(1)), "0.0.0.0", "::", "null", "[]");
-    const data = fc.jsonValue().map((value) => JSON.stringify({ VNI: value, VtepMAC: value }));
-    const text = fc.oneof(fc.string({ unit: "binary" }), fc.json(), data, fc.ipV4(), fc.ipV6(), copied);
-    const annotations = fc.dictionary(fc.constantFrom(...(Object.values(names) as string[])), text);
-    const alone = ofOthers(peersOf(others));
-    assert.equal(alone.length, 4);
+  it("may be anything and change nothing for the others, for who starts with them and for who knew the others before", () => {
+    assert.equal(alone.length, 8);
     fc.assert(
-      fc.property(annotations, (said) => {
-        const marked = { [names.backendType]: "vxlan", ...said, [names.subnetManager]: "true" };
-        assert.deepEqual(ofOthers(peersOf([...others, object(4, marked)])), alone);
-        // A node that is older than its victims takes nothing from those that are known.
-        const older = peersOf([...others, object(4, marked, 2025)], others).map(unnumbered);
-        assert.deepEqual(ofOthers(older), alone.map(unnumbered));
+      fc.property(typed, age, fc.nat(2), (said, year, place) => {
+        const bad = object(4, said, year);
+        assert.deepEqual(waysOfOthers(agent()(others.toSpliced(place, 0, bad))).sort(), alone.toSorted());
+        const known = agent();
+        const before = known(others);
+        const after = ofOthers(known([...others, bad]));
+        // Nothing is so much as touched.
+        assert.ok(after.length === 4 && after.every((peer, i) => peer === before[i]));
       }),
-      { numRuns: 3_000 },
+      { numRuns: 2_000 },
+    );
+  });
+
+  it("may change again and again, and the others may come and go meanwhile", () => {
+    const step = fc.record({ said: fc.option(typed), gone: fc.constantFrom(2, 3, 0, 0) });
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), age, (steps, year) => {
+        const show = agent();
+        for (const { said, gone } of steps) {
+          const present = [2, 3].filter((index) => index !== gone);
+          const bad = said === null ? [] : [object(4, said, year)];
+          const now = waysOfOthers(show([...bad, ...present.map((index) => object(index, good(index)))]));
+          assert.deepEqual(now.sort(), alone.filter((way) => !way.startsWith(`n${gone}:`)).sort());
+        }
+      }),
+      { numRuns: 500 },
     );
   });
 
@@ -90,8 +145,8 @@ describe("one node's annotations", () => {
     ["IPv6's address", { [names.publicIpv6]: "2001:db8::99" }],
   ] as const) {
     it(`of two families are seen to change in ${family} alone`, () => {
-      const before = peersOf(others);
-      const after = peersOf([object(2, good(2, more)), object(3, good(3))]);
+      const before = agent()(others);
+      const after = agent()([object(2, good(2, more)), object(3, good(3))]);
       const changed = after.filter((peer, i) => JSON.stringify(plain(peer)) !== JSON.stringify(plain(before[i])));
       assert.deepEqual(
         changed.map(({ leaseKey, prefix }) => [leaseKey, prefix.family]),
@@ -100,10 +155,6 @@ describe("one node's annotations", () => {
     });
   }
 });
-
-function unnumbered(peer: Peer): Peer {
-  return { ...peer, id: 0 };
-}
 
 function plain(peer: Peer | undefined): unknown {
   return Object.entries(peer ?? {}).map(([name, value]) => [
