@@ -124,16 +124,23 @@ test("a bad configuration is refused with its reason, the one before stays, a go
   });
 });
 
-test("a start waits for leases that cannot be listed yet", { skip: rootNeeded }, async () => {
+test("a start waits for leases that cannot be listed yet, and tells the container runtime after that", {
+  skip: rootNeeded,
+}, async () => {
   await withAgentHost(async (host) => {
     // The configuration can be read, the records cannot.
     const records = join(host.storeDir, "subnets");
     writeFileSync(records, "");
     const log = join(host.folder, "agent0.log");
-    const starting = host.startAgent(["--dataplane=kernel"]);
-    await until("it waits", () => existsSync(log) && readFileSync(log, "utf8").includes("waiting for the leases"));
+    const cni = join(host.folder, "cni", "10-ripstop.conflist");
+    const starting = host.startAgent(["--dataplane=kernel", `--cni-conf-file=${cni}`]);
+    const waits = () => existsSync(log) && readFileSync(log, "utf8").includes("waiting for the leases");
+    await until("it waits", waits, 30_000);
+    assert.equal(existsSync(cni), false, "a runtime takes a node with this file for ready");
     rmSync(records);
     await starting;
     assert.equal((await host.leases()).length, 1);
+    // It is there when the agent says that it is ready, and whole whenever it is there.
+    assert.equal((JSON.parse(readFileSync(cni, "utf8")) as { readonly name: string }).name, "cbr0");
   });
 });

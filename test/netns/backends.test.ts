@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { parseIpv4 } from "../../src/addr/ipv4.js";
 import { agentName } from "../../src/lab/agent-node.js";
 import { stopDaemon } from "../../src/lab/daemon.js";
 import { labUp } from "../../src/lab/lab.js";
@@ -14,6 +15,7 @@ import { DEFAULT_OPTIONS, type LabNode, type LabOptions, type LabPlan, labFiles 
 import { portKind, runningPlane, viewPlane } from "../../src/lab/plane.js";
 import { Runner } from "../../src/lab/runner.js";
 import { waitFor } from "../../src/lab/wait.js";
+import { FileStore } from "../../src/store/file/file-store.js";
 import {
   assertCarriedBy,
   assertCarries,
@@ -46,6 +48,8 @@ interface Life {
   /** True: a data plane carries every packet. */
   readonly userspace: boolean;
   readonly datagrams?: Datagrams;
+  /** False: pods do not reach those of other nodes, and a node knows nothing of the others. */
+  readonly carries?: false;
 }
 
 const LIVES: Readonly<Record<string, Life>> = {
@@ -73,6 +77,13 @@ const LIVES: Readonly<Record<string, Life>> = {
     mtu: { v4: 1480, v6: 0 },
     devices: { "flannel.ipip": 1480 },
     userspace: false,
+  },
+  alloc: {
+    lab: { backend: "alloc" },
+    mtu: { v4: 1500, v6: 0 },
+    devices: {},
+    userspace: false,
+    carries: false,
   },
   extension: {
     lab: {
@@ -103,7 +114,9 @@ async function live(life: Life): Promise<void> {
       labUp({ ...DEFAULT_OPTIONS, prefix: testPrefix, ...life.lab, nodes }, { directory, report: () => undefined });
     const plan = await up(3);
     const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
+    const reaches = life.carries === false ? assertApart : assertReaches;
     await assertJoined(life, plan);
+    const subnet = await subnetOf(two);
 
     await stopDaemon(directory, agentName(two));
     const before = await identities(two, life);
@@ -112,25 +125,28 @@ async function live(life: Life): Promise<void> {
     const again = async () => (await readyCount(plan, two)) > starts || null;
     await waitFor(`${two.namespace} to be ready again`, again, { timeoutMs: 30_000 });
     assert.deepEqual(await identities(two, life), before, "a restart keeps the devices");
-    await assertReaches(one, two);
+    await reaches(one, two);
 
     await changeNic(two);
-    await assertReaches(two, one);
-    await assertReaches(two, three);
+    await reaches(two, one);
+    await reaches(two, three);
 
     await moveAway(plan, two);
-    await assertReaches(one, two);
-    await assertReaches(two, three);
+    await awaitAnnounced(plan, `192.168.77.${two.index + 100}`);
+    assert.deepEqual(await subnetOf(two), subnet, "a node keeps its subnet");
+    await reaches(one, two);
+    await reaches(two, three);
     await awaitNoTraces(one, [two.underlay, ...(two.underlayV6 === null ? [] : [two.underlayV6])]);
 
     const words = await wordsOf(three);
-    assert.notEqual(await tracesOf(one, words), life.lab.backend === "udp" ? null : "", "there is something to remove");
-    const subnet = await subnetOf(three);
+    const known = life.carries !== false && life.lab.backend !== "udp";
+    assert.equal((await tracesOf(one, words)) !== "", known, "whether there is something to remove");
+    const leaving = await subnetOf(three);
     await up(2);
-    await deleteLease(plan, subnet);
+    await deleteLease(plan, leaving);
     await awaitNoTraces(one, words);
     if (life.userspace) await awaitPeers(one, life.lab.ipv6 === true ? 2 : 1);
-    await assertReaches(two, one);
+    await reaches(two, one);
     await assertCleanedUp(plan, one, words);
   });
 }
@@ -155,11 +171,38 @@ async function assertJoined(life: Life, { nodes }: LabPlan): Promise<void> {
   for (const [device, mtu] of Object.entries(life.devices)) {
     assert.match(await ip(one, "link", "show", device), new RegExp(`mtu ${mtu} `));
   }
-  await assertCarries(one, three, life.mtu, life.datagrams);
-  await assertCarries(three, two, life.mtu, life.datagrams);
-  await assertReaches(one, two);
+  if (life.carries === false) {
+    const subnets = await Promise.all(nodes.map(subnetOf));
+    assert.equal(new Set(subnets.map(({ gateway }) => gateway)).size, 3);
+    for (const { mtu } of subnets) assert.equal(mtu, life.mtu.v4);
+    await assertApart(one, three);
+  } else {
+    await assertCarries(one, three, life.mtu, life.datagrams);
+    await assertCarries(three, two, life.mtu, life.datagrams);
+    await assertReaches(one, two);
+  }
   for (const node of life.userspace ? nodes : []) await assertCarriedBy(node, 1000n);
   if (!life.userspace) assert.deepEqual(await Promise.all(nodes.map(viewPlane)), [null, null, null]);
+}
+
+/** Neither node knows of the other. */
+async function assertApart(one: LabNode, other: LabNode): Promise<void> {
+  assert.equal(await tracesOf(one, await wordsOf(other)), "");
+  assert.equal(await tracesOf(other, await wordsOf(one)), "");
+}
+
+/** The store has a lease of a node at this address. */
+async function awaitAnnounced({ directory }: LabPlan, address: string): Promise<void> {
+  const store = new FileStore({ directory: labFiles.store(directory) });
+  const announced = async () => {
+    const { leases } = await store.listLeases(AbortSignal.timeout(30_000));
+    return [...leases.values()].some(({ attrs }) => attrs.publicIp === parseIpv4(address)) || null;
+  };
+  try {
+    await waitFor(`${address} to be announced`, announced, { timeoutMs: 30_000 });
+  } finally {
+    await store.close();
+  }
 }
 
 /** Another network card; it tells its neighbors, as an operator would want it to. */
@@ -231,21 +274,6 @@ test(
       assert.match(fdb, /dev flannel\.1 dst 192\.168\.77\.2 /);
       assert.match(fdb, /dev flannel-v6\.1 dst fd00:77::2 /);
     }),
-);
-
-test("alloc: three nodes have leases and the underlay's MTU, and nothing is carried or left", options, () =>
-  withLab({ nodes: 3, backend: "alloc" }, async (plan) => {
-    const subnets = await Promise.all(plan.nodes.map(subnetOf));
-    assert.equal(new Set(subnets.map(({ gateway }) => gateway)).size, 3);
-    assert.deepEqual(
-      subnets.map(({ mtu }) => mtu),
-      [1500, 1500, 1500],
-    );
-    const [one, two, three] = plan.nodes as readonly [LabNode, LabNode, LabNode];
-    assert.deepEqual(await Promise.all(plan.nodes.map(viewPlane)), [null, null, null]);
-    for (const other of [two, three]) assert.equal(await tracesOf(one, await wordsOf(other)), "");
-    await assertCleanedUp(plan, one, []);
-  }),
 );
 
 test("udp: the overlay comes back when the data plane is killed and when flannel0 is removed", options, () =>

@@ -164,6 +164,35 @@ test("nft has flannel's tables with the meaning of the iptables rules, repaired 
   }),
 );
 
+test("a check is one program per family, and a repair one more", options, () =>
+  withNamespace(async ({ name, exec }) => {
+    const inside = withPrefix(["ip", "netns", "exec", name]);
+    const rows = [
+      ["iptables", ["iptables", "-t", "nat", "-F", "FLANNEL-POSTRTG"]],
+      ["nftables", ["nft", "flush", "chain", "ip", "flannel-ipv4", "postrtg"]],
+    ] as const;
+    for (const [mode, damage] of rows) {
+      let programs = 0;
+      const filter = makePacketFilter(mode, (argv, more) => {
+        programs++;
+        return inside(argv, more);
+      });
+      const cost = async () => {
+        const before = programs;
+        await filter.reconcile(RULES);
+        return programs - before;
+      };
+      await cost();
+      assert.equal(await cost(), 2, mode);
+      await exec(...damage);
+      // nft shows what it made of a text: that is what a later look is compared with.
+      assert.equal(await cost(), mode === "iptables" ? 3 : 4, mode);
+      assert.equal(await cost(), 2, mode);
+      await filter.remove();
+    }
+  }),
+);
+
 test("a switch between the modes leaves nothing of the other one", options, () =>
   withNamespace(async (namespace) => {
     await filterIn(namespace, "iptables").reconcile(RULES);
