@@ -22,12 +22,22 @@ interface Manifest {
   readonly metadata: { readonly name: string; readonly labels?: object };
   readonly rules?: unknown;
   readonly data?: Record<string, string>;
-  readonly spec?: { readonly template?: { readonly spec: PodSpec } };
+  readonly spec?: {
+    readonly template?: { readonly spec: PodSpec };
+    readonly updateStrategy?: { readonly type: string; readonly rollingUpdate?: { readonly maxUnavailable: number } };
+  };
+}
+interface Probe {
+  readonly httpGet: { readonly path: string };
 }
 interface Container {
   readonly name: string;
   readonly command: readonly string[];
   readonly args?: readonly string[];
+  readonly image: string;
+  readonly imagePullPolicy?: string;
+  readonly livenessProbe?: Probe;
+  readonly readinessProbe?: Probe;
   readonly securityContext?: {
     readonly privileged?: boolean;
     readonly capabilities?: { readonly add?: readonly string[] };
@@ -121,6 +131,25 @@ describe("what users apply", { skip: rootNeeded || apiserver.missing || kubectl.
       ["kube-flannel", "data-plane"],
     );
     assert.deepEqual(containers[0]?.securityContext?.capabilities?.add, ["NET_ADMIN", "NET_RAW", "BPF"]);
+  });
+
+  it("is replaced node by node, watched by probes, and pulled from nowhere but where its values say", async () => {
+    const images = ["--set", "flannel.image.repository=registry.example.org/ripstop"];
+    const plugin = ["--set", "flannel.flannel_cni.image.repository=registry.example.org/plugin"];
+    const objects = await taken(render(...images, ...plugin));
+    const { updateStrategy } = find(objects, "DaemonSet").spec ?? {};
+    assert.equal(updateStrategy?.type, "RollingUpdate");
+    assert.equal(updateStrategy?.rollingUpdate?.maxUnavailable, 1);
+    const { containers, initContainers } = podOf(objects);
+    const probes = (container = containers[0]) => [
+      container?.livenessProbe?.httpGet.path,
+      container?.readinessProbe?.httpGet.path,
+    ];
+    assert.deepEqual(probes(), ["/healthz", "/readyz"]);
+    for (const { name, image, imagePullPolicy } of [...containers, ...initContainers]) {
+      assert.match(image, /^registry\.example\.org\//, name);
+      assert.notEqual(imagePullPolicy, "Always", name);
+    }
   });
 
   it("starts the agent with flags that it has", async () => {

@@ -10,6 +10,7 @@ import { RipstopError } from "../../lib/errors.js";
 import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop, RefusedPeer } from "../backend.js";
 import { RoutedOverlay, type Wiring } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
+import { KeyOwners } from "./key-owners.js";
 import { syncConfig } from "./sync-config.js";
 import { readOrMakeKey, type WireguardKey, wireguardKeyFile } from "./wireguard-key.js";
 import { chooseEndpoint, deviceConfig, readWireguardData, type WireguardPeer } from "./wireguard-peers.js";
@@ -99,6 +100,7 @@ class WireguardOverlay implements Overlay {
   readonly #inner: RoutedOverlay;
   readonly #parts: Parts;
   readonly #key: WireguardKey;
+  readonly #owners = new KeyOwners();
   #leases: ReadonlyMap<string, Lease> = new Map();
 
   constructor(inner: RoutedOverlay, parts: Parts, key: WireguardKey) {
@@ -114,13 +116,22 @@ class WireguardOverlay implements Overlay {
     this.#leases = leases;
     const desired = await this.#inner.peers(leases, version, look);
     const refused: RefusedPeer[] = [...desired.refused];
-    const good = desired.table.peers.filter(({ leaseKey, prefix }) => {
-      const attrs = leases.get(leaseKey)?.attrs;
-      const read = readWireguardData(prefix.family === 4 ? attrs?.backendData : attrs?.backendV6Data);
+    const claims = desired.table.peers.flatMap((peer) => {
+      const { leaseKey, prefix } = peer;
+      const lease = leases.get(leaseKey);
+      const read = readWireguardData(prefix.family === 4 ? lease?.attrs.backendData : lease?.attrs.backendV6Data);
       if ("reason" in read) refused.push({ key: leaseKey, reason: read.reason });
-      return !("reason" in read);
+      return "reason" in read
+        ? []
+        : [{ peer, leaseKey, publicKey: read.publicKey, createRevision: lease?.createRevision ?? 0n }];
     });
-    return { table: { ...desired.table, peers: good }, refused };
+    const owners = this.#owners.settle(claims);
+    const good = claims.filter(({ leaseKey, publicKey }) => {
+      const owner = owners.get(publicKey);
+      if (owner !== leaseKey) refused.push({ key: leaseKey, reason: `its public key is that of ${owner}` });
+      return owner === leaseKey;
+    });
+    return { table: { ...desired.table, peers: good.map(({ peer }) => peer) }, refused };
   }
 
   async reconcile(table: PeerTable, since?: PeerTable | null): Promise<ReconcileReport> {

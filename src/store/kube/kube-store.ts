@@ -70,6 +70,8 @@ export class KubeStore implements Store {
   #revision = BigInt(Date.now()) * 1000n;
   #running: Promise<void> | null = null;
   #settling = false;
+  /** Something is not as the last snapshot shows it. */
+  #news = false;
   /** The last snapshot shows a node as it was, and another one is due. */
   #held = false;
   #waiting = false;
@@ -224,10 +226,11 @@ export class KubeStore implements Store {
     }
     for (const name of this.#known.keys()) {
       if (nodes.has(name)) continue;
-      this.#known.delete(name);
+      this.#know(name, null);
       this.#damper.forget(name);
     }
-    this.#snapshots.set({ leases, quarantined });
+    if (this.#news || this.#snapshots.current === undefined) this.#snapshots.set({ leases, quarantined });
+    this.#news = false;
     if (this.#held) void this.#showHeld(nodes);
   }
 
@@ -252,7 +255,7 @@ export class KubeStore implements Store {
     }
     const decoded = decodeNode(node, this.#names);
     if (decoded === null || typeof decoded === "string") {
-      this.#known.set(node.name, { node, lease: decoded });
+      this.#know(node.name, { node, lease: decoded });
       return decoded;
     }
     const attrs = isOwn ? this.#asWanted(decoded.attrs, node) : decoded.attrs;
@@ -268,8 +271,14 @@ export class KubeStore implements Store {
       createRevision: BigInt(node.createdMs),
       modRevision: this.#revision,
     };
-    this.#known.set(node.name, { node, lease });
+    this.#know(node.name, { node, lease });
     return lease;
+  }
+
+  #know(name: string, known: Known | null): void {
+    if (known === null) this.#known.delete(name);
+    else this.#known.set(name, known);
+    this.#news = true;
   }
 
   /** Our own record says what we wanted when it says that with the addresses which the user put in their place. */

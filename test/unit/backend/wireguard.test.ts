@@ -8,6 +8,7 @@ import { describe, test } from "node:test";
 import { parseIpv4 } from "../../../src/addr/ipv4.js";
 import { parseIpv6 } from "../../../src/addr/ipv6.js";
 import { parsePrefix } from "../../../src/addr/prefix.js";
+import { KeyOwners } from "../../../src/backend/wireguard/key-owners.js";
 import { readOrMakeKey, type WireguardKey } from "../../../src/backend/wireguard/wireguard-key.js";
 import { chooseEndpoint, deviceConfig, readWireguardData } from "../../../src/backend/wireguard/wireguard-peers.js";
 import { formatUnderlay, parseUnderlay } from "../../../src/host/text.js";
@@ -53,6 +54,21 @@ describe("the key", () => {
       await rm(folder, { recursive: true });
     }
   });
+});
+
+test("a copied key is its owner's for as long as that one has it, and the oldest's for who knows neither", () => {
+  const claim = (leaseKey: string, publicKey: string, age: number) => ({
+    leaseKey,
+    publicKey,
+    createRevision: BigInt(age),
+  });
+  const owners = new KeyOwners();
+  owners.settle([claim("victim", "k", 9)]);
+  assert.equal(owners.settle([claim("liar", "k", 1), claim("victim", "k", 9)]).get("k"), "victim");
+  assert.equal(owners.settle([claim("liar", "k", 1), claim("victim", "l", 9)]).get("k"), "liar");
+  const both = [claim("b", "k", 2), claim("a", "k", 2), claim("c", "k", 1)];
+  assert.equal(new KeyOwners().settle(both).get("k"), "c");
+  assert.equal(new KeyOwners().settle(both.slice(0, 2)).get("k"), "a");
 });
 
 describe("the endpoint of a peer", () => {
