@@ -16,7 +16,7 @@
 
 namespace {
 
-constexpr uint32_t kBorderVersion = 5;
+constexpr uint32_t kBorderVersion = 6;
 
 Napi::Array CounterLayout(Napi::Env env) {
   const std::vector<std::string>& names = plane::Plane::CounterNames();

@@ -34,6 +34,7 @@ base::Result<Request> Decode(const Napi::Value& value) {
   format.bridged = reader.Flag("bridged");
   format.port = static_cast<uint16_t>(reader.Number("port", 0xffff));
   format.checksum_v4 = reader.Flag("checksumV4");
+  format.copy_dscp = reader.Flag("copyDscp");
   format.underlay_mtu = static_cast<uint16_t>(reader.Number("underlayMtu", 0xffff));
   request.network.learns = reader.Flag("learns");
   request.network.floods = reader.Flag("floods");

@@ -26,6 +26,8 @@ export interface NativeNetworkOptions extends NativeMemoryOptions {
   /** UDP destination port. */
   readonly port: number;
   readonly checksumV4: boolean;
+  /** Outer DSCP from the inner packet. */
+  readonly copyDscp: boolean;
   readonly underlayMtu: number;
   readonly learns: boolean;
   readonly floods: boolean;

@@ -56,6 +56,8 @@ export interface OverlayOptions {
   readonly ipv6?: boolean | undefined;
   /** Fill the outer UDP checksum on IPv4 too, where it is optional (memory underlays; a socket always does). */
   readonly checksumV4?: boolean | undefined;
+  /** Give the outer packet the inner one's DSCP (RFC 2983's uniform model); 0 unless said otherwise, as flannel and the kernel do. */
+  readonly copyDscp?: boolean | undefined;
   /** Bridged: learn where a MAC address is from the frames that come from there. On unless said otherwise. */
   readonly learn?: boolean | undefined;
   /** Bridged: send broadcast, multicast and unknown addresses to every peer (head-end replication). On unless said otherwise. */
@@ -100,6 +102,7 @@ export interface CheckedOverlayOptions {
   readonly vtepMac?: Mac | undefined;
   readonly ipv6: boolean;
   readonly checksumV4: boolean;
+  readonly copyDscp: boolean;
   readonly learn: boolean;
   readonly flood: boolean;
   readonly fdbEntries: number;
@@ -130,6 +133,7 @@ const overlayOptions: z.ZodType<CheckedOverlayOptions> = z.strictObject({
   vtepMac: unicastMac.optional(),
   ipv6: z.boolean().default(false),
   checksumV4: z.boolean().default(false),
+  copyDscp: z.boolean().default(false),
   learn: z.boolean().default(true),
   flood: z.boolean().default(true),
   fdbEntries: z

@@ -110,6 +110,7 @@ export class Overlay implements Disposable {
       bridged: options.mode === "bridged",
       port: underlay.udpPort,
       checksumV4: options.checksumV4,
+      copyDscp: options.copyDscp,
       underlayMtu: underlay.mtu,
       learns: options.learn,
       floods: options.flood,

@@ -141,6 +141,28 @@ describe("a pcapng file", () => {
 });
 
 describe("a segment in memory", () => {
+  it("shows the inner packet's ECN outside, and its DSCP where that is asked for", async () => {
+    for (const copyDscp of [false, true]) {
+      const lan = new MemoryLan();
+      const [one, two] = nodes(lan, { copyDscp });
+      const seen: (number | undefined)[] = [];
+      lan.setFault((frame) => {
+        seen.push(frame[15]);
+        return "deliver";
+      });
+      const marked = udp("10.42.2.7");
+      // Expedited forwarding, ECT(0); the header's sum with it.
+      marked.set([0xba], 15);
+      const sum = ((((marked[24] ?? 0) << 8) | (marked[25] ?? 0)) ^ 0xffff) + 0xba;
+      const folded = ((sum & 0xffff) + (sum >> 16)) ^ 0xffff;
+      marked.set([folded >> 8, folded & 0xff], 24);
+      one.port?.sendCopies([marked]);
+      await until("it to arrive", () => two.counters().decap.txPackets === 1n);
+      assert.deepEqual(seen, [copyDscp ? 0xba : 0x02]);
+      await lan.close();
+    }
+  });
+
   it("loses, doubles and damages frames as it is told, and the overlays account for it", async () => {
     const lan = new MemoryLan();
     const [one, two] = nodes(lan, { checksumV4: true });

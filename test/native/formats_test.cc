@@ -76,6 +76,24 @@ TEST_P(Formats, EncapWritesExactlyTheExpectedOuterBytesAndDecapUndoesThem) {
   EXPECT_EQ(receiver.counters.rx_packets.Read(), 8u);
 }
 
+// ECN always goes along (RFC 6040, normal mode); DSCP only where it is asked for.
+TEST_P(Formats, TheOuterPacketHasTheInnerOnesEcnAndOnRequestItsDscp) {
+  for (const bool uniform : {false, true}) {
+    fwd::Format format = Format();
+    format.copy_dscp = uniform;
+    Node sender(Table(1, 2), format);
+    for (const uint32_t tos : {0x00u, 0x01u, 0x02u, 0x03u, 0xb8u, 0xbbu, 0xfeu}) {
+      sender.Encap(sender.Packet(Frame(InnerIp(static_cast<uint8_t>(tos), 64, Pattern(20)))));
+      ASSERT_EQ(sender.forward.packets.size(), 1u);
+      const Bytes wire = BytesOf(*sender.forward.packets[0]);
+      const uint32_t outer_tos = outer() == 4 ? wire[15] : Get16(wire, 14) >> 4 & 0xff;
+      EXPECT_EQ(outer_tos, uniform ? tos : tos & 3);
+      if (outer() == 4) EXPECT_EQ(Ones(Cut(wire, 14, 20)), 0xffffu) << "the header's sum";
+      sender.GiveBack();
+    }
+  }
+}
+
 TEST_P(Formats, TheOuterChecksumOfAPacketWithAPartialInnerOneIsRightOnceTheInnerOneIsFilled) {
   fwd::Format format = Format();
   format.checksum_v4 = true;

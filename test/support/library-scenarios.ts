@@ -35,6 +35,7 @@ const NETWORK: NativeNetworkOptions = {
   bridged: false,
   port: 1,
   checksumV4: false,
+  copyDscp: false,
   underlayMtu: 1500,
   learns: true,
   floods: true,
