@@ -34,6 +34,7 @@ import {
 import { checkInterface, checkReach } from "./reach-checks.js";
 import { readAgentOptions } from "./running-agent.js";
 import { checkUplink } from "./uplink-checks.js";
+import { RipstopError } from "../lib/errors.js";
 
 export interface DoctorOptions {
   readonly paths: RunPaths;
@@ -104,9 +105,21 @@ async function overlayChecks(
     checkLeftovers(facts, expected, status.agent?.network?.devices ?? []),
     ...(await checkUplink(facts, expected, status)),
     checkUplinkMtu(facts, expected),
-    await checkInterface(expected),
-    ...(options.probe ? await checkReach(expected) : [skip("reach", "not asked: --no-probe")]),
+    ...(await withItsTool("interface", async () => [await checkInterface(expected)])),
+    ...(options.probe
+      ? await withItsTool("reach", () => checkReach(expected))
+      : [skip("reach", "not asked: --no-probe")]),
   ];
+}
+
+/** A program that is missing leaves out one check, not the rest. */
+async function withItsTool(check: string, look: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await look();
+  } catch (error) {
+    if (error instanceof RipstopError && error.code === "COMMAND_MISSING") return [skip(check, error.message)];
+    throw error;
+  }
 }
 
 function checkConfig({ configProblem, backend, source }: Expectation): Finding {

@@ -33,6 +33,8 @@ export interface Expectation {
   readonly subnets: readonly string[];
   /** Null: only the agent knows. */
   readonly mtu: number | null;
+  /** Backend.MTU, that of the underlay; 0: left to the interface. */
+  readonly configuredMtu: number;
   readonly externalInterface: string | null;
   readonly publicIps: readonly string[];
   /** What this node's lease announces; null: unknown, or the backend has none. */
@@ -65,6 +67,7 @@ export async function readExpectation(status: NodeStatus, stateDir: string): Pro
     networks: [parsed?.network ?? null, parsed?.ipv6Network ?? null].filter((one) => one !== null).map(formatPrefix),
     subnets: network === null ? subnetsOf(own) : [network.subnet, network.ipv6Subnet].filter((one) => one !== null),
     mtu: network?.mtu ?? null,
+    configuredMtu: backend === "vxlan" && parsed !== null ? parseVxlanOptions(parsed.backend).mtu : 0,
     externalInterface: network?.externalInterface ?? null,
     publicIps: network === null ? publicIpsOf(own) : [network.publicIp, network.publicIpv6].filter((ip) => ip !== null),
     vtepMac: own === null ? null : macOf(own),

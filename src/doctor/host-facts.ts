@@ -45,11 +45,14 @@ export interface HostFacts {
   readonly blind: readonly string[];
 }
 
+const WARNING = /^# Warning: .*$/m;
+
 export async function readHostFacts(run: CommandRunner = runCommand): Promise<HostFacts> {
   const blind: string[] = [];
   const text = async (...argv: string[]): Promise<string> => {
     const result = await run(argv).catch((error: unknown) => ({ code: -1, stdout: "", stderr: String(error) }));
-    if (result.code === 0) return result.stdout;
+    // iptables says on standard error that the other flavour has tables too.
+    if (result.code === 0) return `${result.stdout}${WARNING.exec(result.stderr)?.[0] ?? ""}`;
     blind.push(`${argv.join(" ")}: ${result.stderr.trim().split("\n")[0] ?? ""}`);
     return "";
   };

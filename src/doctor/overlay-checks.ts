@@ -78,6 +78,14 @@ export function checkUplinkMtu(facts: HostFacts, expected: Expectation): Finding
   const overlay = facts.links.find(({ ifname }) => ifname === expected.device);
   const mtu = overlay?.mtu ?? expected.mtu;
   if (uplink === undefined || mtu === null) return skip("mtu", "needs a running agent");
+  if (expected.configuredMtu > uplink.mtu) {
+    return fail(
+      "mtu",
+      `Backend.MTU is ${expected.configuredMtu}, but ${uplink.ifname} has ${uplink.mtu}`,
+      `this node uses ${uplink.mtu}; what nodes send that have more does not reach it: connections open and then hang`,
+      `set Backend.MTU to ${uplink.mtu} or leave it out, or raise the MTU of ${uplink.ifname} to ${expected.configuredMtu}`,
+    );
+  }
   const family = expected.publicIps.some((ip) => !ip.includes(":")) ? 4 : 6;
   const needed = mtu + expected.overhead[family];
   if (needed <= uplink.mtu)
@@ -86,7 +94,7 @@ export function checkUplinkMtu(facts: HostFacts, expected: Expectation): Finding
     "mtu",
     `overlay ${mtu} + ${expected.overhead[family]} = ${needed}, but ${uplink.ifname} has ${uplink.mtu}`,
     "full-size packets do not get through: connections open and then hang",
-    `set Backend.MTU to ${uplink.mtu - expected.overhead[family]} or leave it out, or raise the MTU of ${uplink.ifname} to ${needed}`,
+    `set Backend.MTU (that of the network between the nodes) to ${uplink.mtu} or leave it out, or raise the MTU of ${uplink.ifname} to ${needed}`,
   );
 }
 

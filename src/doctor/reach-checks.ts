@@ -9,6 +9,8 @@ import { ping, searchMtu } from "./probe.js";
 
 const PEERS_MAX = 8;
 const SMALL = 100;
+/** Backends whose configuration may say the MTU of the underlay. */
+const TAKES_MTU: ReadonlySet<string> = new Set(["vxlan", "wireguard"]);
 
 /** An address of the peer inside the overlay that its host answers itself; null when the backend gives it none. */
 export function overlayAddress(peer: ExpectedPeer, backend: string): string | null {
@@ -91,6 +93,8 @@ async function checkFullSize(peer: ExpectedPeer, inside: string, expected: Expec
     "reach",
     `${inside} (${peer.lease}): packets up to ${passes ?? "?"} bytes arrive, the overlay's MTU is ${expected.mtu}`,
     `the network between the nodes carries ${path} bytes, less than the interface says: connections open and then hang`,
-    `set Backend.MTU to ${passes ?? "less"} on all nodes, or raise the MTU of the network between`,
+    TAKES_MTU.has(expected.backend)
+      ? `set Backend.MTU (that of the network between the nodes) to ${path}, or raise the MTU of that network`
+      : `ip link set ${expected.externalInterface ?? "UPLINK"} mtu ${path} on all nodes, or raise the MTU of the network between`,
   );
 }

@@ -5,6 +5,7 @@ import { judgeEndpoint } from "../../src/doctor/datastore-checks.js";
 import { lookAtEndpoints } from "../../src/store/etcd/endpoint-look.js";
 import { etcdOptions } from "../support/etcd-client.js";
 import { EtcdServer, freePort } from "../support/etcd-server.js";
+import { TcpProxy } from "../support/tcp-proxy.js";
 import { until } from "../support/until.js";
 
 const WITHIN_MS = 30_000;
@@ -46,6 +47,39 @@ test("each member is looked at by itself, before and after its peer is lost", as
     );
   } finally {
     await Promise.all([one.destroy(), two.destroy()]);
+  }
+});
+
+test("a member behind a slow network, and one whose clock is another than ours", async (t) => {
+  const etcd = await EtcdServer.ready();
+  const proxy = await TcpProxy.open(Number(new URL(etcd.endpoint).port));
+  try {
+    const judged = async () => {
+      const [seen] = await lookAtEndpoints(etcdOptions([proxy.endpoint]));
+      return judgeEndpoint(seen ?? assert.fail("no answer"));
+    };
+    proxy.delay(200); // Both ways, which is beyond the doctor's 250 ms.
+    let slow = await judged();
+    const named = async () => (slow = await judged()).verdict === "warn";
+    await until("it is called slow", named, WITHIN_MS);
+    assert.match(slow.value, /, leader, [4-9]\d\d\.\d ms|, leader, \d{4}\.\d ms/);
+    assert.match(slow.meaning, /changes reach this node late/);
+    assert.match(slow.fix, /etcdctl check perf/);
+    proxy.delay(0);
+
+    const now = Date.now;
+    for (const [offMs, said] of [
+      [61_000, /, clock (59|6\d) s behind ours$/],
+      [-3_600_000, /, clock 3[56]\d\d s ahead of ours$/],
+    ] as const) {
+      const clock = t.mock.method(Date, "now", () => now() + offMs);
+      // Slowness would be told first.
+      await until("only the clock is wrong", async () => said.test((await judged()).value), WITHIN_MS);
+      clock.mock.restore();
+    }
+  } finally {
+    proxy.close();
+    await etcd.destroy();
   }
 });
 

@@ -6,18 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { labExec } from "../../src/lab/exec.js";
-import { type LabNode, labFiles } from "../../src/lab/plan.js";
+import type { LabNode } from "../../src/lab/plan.js";
 import type { Leg } from "../../src/doctor/path-legs.js";
-import { exitOf, killAgent, must, ripstop, startRipstop, whereabouts } from "../support/node-commands.js";
+import { exitOf, killAgent, must, podOf, ripstop, startRipstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 import { until } from "../support/until.js";
 
 const SECRET = "Wort-am-Beutel";
-
-function podOf(node: LabNode): string {
-  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
-  return `${subnet}.2`;
-}
 
 const runDir = (node: LabNode) => `--run-dir=${node.directory}/run`;
 const stateDir = (node: LabNode) => `--state-dir=${node.directory}/state`;

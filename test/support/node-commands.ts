@@ -1,5 +1,6 @@
 // Programs inside a lab's namespaces, and our own commands as an operator of that node would type them.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { agentName } from "../../src/lab/agent-node.js";
@@ -33,6 +34,12 @@ export function whereabouts(node: LabNode): string[] {
     `--state-dir=${join(node.directory, "state")}`,
     `--subnet-file=${labFiles.subnetFile(node)}`,
   ];
+}
+
+/** The address of a node's pod. */
+export function podOf(node: LabNode): string {
+  const subnet = /FLANNEL_SUBNET=(\d+\.\d+\.\d+)\.1/.exec(readFileSync(labFiles.subnetFile(node), "utf8"))?.[1];
+  return `${subnet}.2`;
 }
 
 /** `ripstop ...` on a node. */

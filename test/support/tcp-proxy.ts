@@ -1,5 +1,5 @@
-// A TCP proxy on loopback whose faults a test chooses: cut (connections reset, new ones refused) and black hole (bytes are
-// swallowed, nobody is told).
+// A TCP proxy on loopback whose faults a test chooses: cut (connections reset, new ones refused), black hole (bytes are
+// swallowed, nobody is told) and delay.
 import { createServer, connect, type Server, type Socket } from "node:net";
 
 export class TcpProxy {
@@ -7,6 +7,7 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #mode: "pass" | "cut" | "swallow" = "pass";
+  #delayMs = 0;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -31,6 +32,11 @@ export class TcpProxy {
   cut(): void {
     this.#mode = "cut";
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Bytes of either direction come so much later. */
+  delay(ms: number): void {
+    this.#delayMs = ms;
   }
 
   /** Swallows all bytes of open and new connections. */
@@ -60,7 +66,11 @@ export class TcpProxy {
     ] as const) {
       this.#sockets.add(from);
       from.setNoDelay(true);
-      from.on("data", (bytes) => void (this.#mode === "pass" && to.write(bytes)));
+      from.on("data", (bytes) => {
+        if (this.#mode !== "pass") return;
+        if (this.#delayMs === 0) to.write(bytes);
+        else setTimeout(() => to.writable && to.write(bytes), this.#delayMs);
+      });
       from.on("error", () => to.destroy());
       from.on("close", () => {
         this.#sockets.delete(from);

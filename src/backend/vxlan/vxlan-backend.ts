@@ -183,8 +183,9 @@ function planesOf(context: BackendContext, options: VxlanOptions): Plane[] {
   return planes;
 }
 
+/** Never more than the interface has: the kernel gives its device no more, and pods would believe us (the doctor tells). */
 function underlayMtu({ external }: BackendContext, options: VxlanOptions): number {
-  return options.mtu === 0 ? external.mtu : options.mtu;
+  return options.mtu === 0 ? external.mtu : Math.min(options.mtu, external.mtu);
 }
 
 function atLeast(mtu: number, min: number, base: number): number {
