@@ -60,13 +60,14 @@ export async function planCleanup(options: CleanupOptions): Promise<readonly Cle
   const macs = await ownDevices(options.stateDir);
   const own = (await readLocalSnapshot(snapshotPath(options.stateDir)))?.own ?? null;
   const objects = await findOwnObjects(netlink, { macs, addresses: deviceAddresses(own) });
+  const vnis = [...new Set([...macs.keys()].flatMap(vniOf))];
   return [
     ...(await dataplaneStep(paths.dataplaneSocket, options.clock)),
     // What an agent leaves that died in the middle of an upgrade.
     ...(await dataplaneStep(successor, options.clock)),
     ...objects.map((object) => ({ description: object.description, run: () => removeOwnObjects(netlink, [object]) })),
-    ...(await steeringSteps(objects, [...macs.keys()].flatMap(vniOf))),
-    ...packetFilterStep(options.stateDir, [...macs.keys()].flatMap(vniOf)),
+    ...(await steeringSteps(objects, vnis)),
+    ...packetFilterStep(options.stateDir, vnis),
     ...(await guardSteps(netlink, macs)),
     ...(await subnetFileStep(options, own)),
     ...(await keyFileStep(own)),
@@ -119,7 +120,7 @@ async function steeringSteps(objects: readonly OwnObject[], vnis: readonly numbe
 }
 
 function vniOf(device: string): readonly number[] {
-  const vni = /^flannel\.(\d+)$/.exec(device)?.[1];
+  const vni = /^flannel(?:-v6)?\.(\d+)$/.exec(device)?.[1];
   return vni === undefined ? [] : [Number(vni)];
 }
 

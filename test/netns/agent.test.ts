@@ -211,6 +211,27 @@ for (const [how, foreign] of [
   });
 }
 
+test("cleanup removes all that an agent of IPv6 alone and its killed data plane leave", {
+  skip: rootNeeded,
+}, async () => {
+  const backend = { Type: "vxlan", DataPlane: { Disable: ["tcx"] } };
+  const config = { EnableIPv4: false, EnableIPv6: true, IPv6Network: "fd00:10::/48", Backend: backend };
+  await withAgentHost(async (host) => {
+    host.ip("address add fd00:90::1/64 dev eth0 nodad");
+    host.ip("-6 route add default via fd00:90::fe");
+    const filters = () => host.tc("filter show dev eth0 ingress");
+    const before = [host.dump(), filters()];
+    await host.startAgent(["--dataplane=userspace"]);
+    assert.match(host.ip("-o link show flannel-v6.1"), /mtu 1430 /);
+    const { dataplane } = host;
+    await host.stopAgents("SIGKILL");
+    if (dataplane !== null) signalProcess(dataplane, "SIGKILL");
+    assert.notEqual(filters(), "");
+    assert.equal(host.cleanup().stderr, "");
+    assert.deepEqual([host.dump(), filters()], before);
+  }, JSON.stringify(config));
+});
+
 test("cleanup leaves alone what another program made under the same names", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     host.ip("link add flannel.1 type vxlan id 1 dstport 8472 dev eth0 local 192.168.90.1");

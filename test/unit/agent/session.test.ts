@@ -21,8 +21,8 @@ import { until } from "../../support/until.js";
 const OWN = lease("10.244.1.0-24", "192.0.2.1");
 const PEER = lease("10.244.2.0-24", "192.0.2.2", 1n, { attrs: vxlanAttrs("192.0.2.2", "02:00:00:00:00:02") });
 /** Between two steps of the clock; all of a test's steps together are less than the periodic comparison waits. */
-const STEP_MS = 1;
-const STEPS_MAX = 5_000;
+const STEP_MS = 20;
+const STEPS_MAX = 450;
 
 class FakeHost {
   routesThere: readonly HostRoute[] = [route("0.0.0.0/0", "192.0.2.254"), route("192.0.2.0/24", null)];
