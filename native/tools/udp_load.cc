@@ -13,5 +13,6 @@ int main(int argc, char** argv) {
       "usage: udp_load send --to ADDRESS [--port N] [--rate PACKETS_A_SECOND] [--size BYTES] "
       "[--flows N]"
       " [--segments N] [--packets N] [--milliseconds N] | udp_load sink [--bind ADDRESS] [--port N]"
-      " [--quiet-milliseconds N] [--limit-milliseconds N]");
+      " [--packets N] [--quiet-milliseconds N] [--missing-quiet-milliseconds N]"
+      " [--limit-milliseconds N]");
 }

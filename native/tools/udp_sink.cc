@@ -1,6 +1,6 @@
 // Receives what udp_load sends and accounts for every packet: whole or corrupt, once or twice, in
 // order or not, and how long it took. One thread. SIGTERM ends it: what is still under way is
-// awaited until the socket has been quiet.
+// awaited until the socket has been quiet, longer while packets are missing.
 #include "tools/udp_sink.h"
 
 #include <poll.h>
@@ -58,6 +58,13 @@ base::UniqueFd OpenSink(const SocketAddress& address) {
   return fd;
 }
 
+// When it has been quiet for long enough to close the account.
+struct Patience {
+  uint64_t packets = 0;  // So many are sent; 0: nobody knows.
+  uint64_t quiet_ms = 0;
+  uint64_t missing_quiet_ms = 0;  // While some of them are missing: the machine may be busy.
+};
+
 class Sink {
  public:
   explicit Sink(const SocketAddress& address)
@@ -65,8 +72,8 @@ class Sink {
         flows_(kFlowsMax),
         buffer_(static_cast<size_t>(kBatch) * kLoadBytesMax) {}
 
-  // Until SIGTERM and then `quiet_ms` without a packet, or until `limit_ms` are over.
-  void Run(uint64_t quiet_ms, uint64_t limit_ms) {
+  // Until SIGTERM and then a time without a packet, or until `limit_ms` are over.
+  void Run(const Patience& patience, uint64_t limit_ms) {
     const uint64_t deadline = base::MonotonicNs() + limit_ms * 1'000'000ULL;
     uint64_t quiet_since = base::MonotonicNs();
     while (base::MonotonicNs() < deadline) {
@@ -76,8 +83,10 @@ class Sink {
         while (ReceiveBatch()) {
         }
         quiet_since = base::MonotonicNs();
-      } else if (g_ending != 0 && base::MonotonicNs() - quiet_since >= quiet_ms * 1'000'000ULL) {
-        return;
+      } else if (g_ending != 0) {
+        const bool missing = totals_.sequences.unique < patience.packets;
+        const uint64_t quiet_ms = missing ? patience.missing_quiet_ms : patience.quiet_ms;
+        if (base::MonotonicNs() - quiet_since >= quiet_ms * 1'000'000ULL) return;
       }
     }
   }
@@ -179,7 +188,10 @@ int UdpSink(int argc, char** argv) {
   Arguments arguments(argc, argv, 2);
   const std::string host = arguments.Text("bind", "0.0.0.0");
   const SocketAddress address = ParseAddress(host, arguments.Number("port", "7777", 1, 65535));
-  const uint64_t quiet_ms = arguments.Number("quiet-milliseconds", "50", 1, 60'000);
+  Patience patience;
+  patience.packets = arguments.Number("packets", "0", 0, 1'000'000'000);
+  patience.quiet_ms = arguments.Number("quiet-milliseconds", "50", 1, 60'000);
+  patience.missing_quiet_ms = arguments.Number("missing-quiet-milliseconds", "1000", 1, 60'000);
   const uint64_t limit_ms = arguments.Number("limit-milliseconds", "3600000", 1, 86'400'000);
   arguments.Finish();
   const auto end = [](int) { g_ending = 1; };
@@ -189,7 +201,7 @@ int UdpSink(int argc, char** argv) {
   auto sink = std::make_unique<Sink>(address);
   printf("ready\n");
   fflush(stdout);
-  sink->Run(quiet_ms, limit_ms);
+  sink->Run(patience, limit_ms);
   Print(sink->totals());
   return 0;
 }

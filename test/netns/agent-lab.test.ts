@@ -89,7 +89,8 @@ test("a killed data plane costs milliseconds, and the agent starts another", { s
     await waitFor("another data plane", async () => successor(one, pid), { timeoutMs: 15_000 });
     const result = await ping.result();
     assert.ok(result.received > 900, `${result.lost} of ${result.sent} pings lost`);
-    assert.ok(result.gapMaxMs < 500, `silence of ${result.gapMaxMs} ms`);
+    // How long on a machine that does nothing else, test/netns/faults.test.ts knows.
+    assert.ok(result.gapMaxMs < 2_000, `silence of ${result.gapMaxMs} ms`);
   });
 });
 

@@ -113,7 +113,7 @@ async function strike(node: LabNode, signal: Signal, ends: Ends): Promise<Cost> 
   const pid = await pidOfPlane(node);
   const seen = await framesOf(node);
   const { packets, before } = STREAMS[signal];
-  const load = runUdpLoad({ ...ends, rate: RATE, packets, size: 200, realtime: LONG });
+  const load = runUdpLoad({ ...ends, rate: RATE, packets, size: 200, realtime: LONG, missingQuietMs: 100 });
   await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > before || null, {
     timeoutMs: 10_000,
     everyMs: 25,

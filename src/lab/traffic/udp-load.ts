@@ -21,8 +21,9 @@ export interface UdpLoadOptions {
   /** Ends after so many packets, or after `milliseconds`, whichever comes first. */
   readonly packets?: number;
   readonly milliseconds?: number;
-  /** How long nothing must arrive before the account is closed. */
+  /** How long nothing must arrive before the account is closed; at least that, and `missingQuietMs` while some of `packets` are missing. */
   readonly quietMs?: number;
+  readonly missingQuietMs?: number;
   /** Sender and receiver before everything else on the machine, so that what it does meanwhile is not taken for the network's doing. */
   readonly realtime?: boolean;
   readonly signal?: AbortSignal;
@@ -65,12 +66,14 @@ export interface UdpLoadResult {
 export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult> {
   const port = String(options.port ?? 7777);
   const tool = toolPath("udp_load");
-  const quiet = String(options.quietMs ?? 50);
+  const { quietMs = 50, missingQuietMs = 1_000 } = options;
+  const patience = ["--quiet-milliseconds", String(quietMs), "--packets", String(options.packets ?? 0)];
+  patience.push("--missing-quiet-milliseconds", String(Math.max(quietMs, missingQuietMs)));
   const [program, ...before] = options.realtime === true ? ["chrt", "--fifo", "1", tool] : [tool];
   const server = await TrafficServer.start(
     options.to,
     program as string,
-    [...before, "sink", "--bind", anyOf(options.address), "--port", port, "--quiet-milliseconds", quiet],
+    [...before, "sink", "--bind", anyOf(options.address), "--port", port, ...patience],
     /^ready$/m,
   );
   try {
