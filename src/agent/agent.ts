@@ -116,7 +116,7 @@ export class Agent {
       remembered === null ? null : { publicIp: null, publicIpv6: null },
     );
     const claim = await claimOverlay(network);
-    undo.add(() => void claim?.close());
+    undo.add(() => claim.close());
     const given: SessionOptions = { options, network, choice, parts };
     const session = await Session.make(given);
     requireCarriable(choice.mode, session.backend);

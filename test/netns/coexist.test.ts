@@ -36,6 +36,22 @@ test("a second agent over the same device is refused and disturbs nothing", { sk
   });
 });
 
+for (const Backend of [{ Type: "vxlan", VNI: 2, Port: 8473 }, { Type: "host-gw" }]) {
+  test(`a second agent for the same network is refused, with the backend ${Backend.Type}`, {
+    skip: rootNeeded,
+  }, async () => {
+    await withAgentHost(async (host) => {
+      await host.startAgent(["--dataplane=kernel"]);
+      const before = await host.settledDump();
+      const { flags } = second(host, { Network: "10.244.0.0/16", Backend });
+      const refused = host.runAgent(flags);
+      assert.equal(refused.status, 1);
+      assert.match(refused.stderr, /another agent runs the network 10\.244\.0\.0\/16 .*a network of its own/);
+      assert.equal(host.dump(), before);
+    });
+  });
+}
+
 for (const [links, disable] of [
   ["tcx links", []],
   ["filters of one NIC", ["tcx"]],
