@@ -2,6 +2,7 @@
 // follows the session's overlay and interface. Leaves them at the end, as everything that goes on without the agent. A host
 // without nft gets one warning, and status says that pods are not kept out.
 import type { Prefix } from "../addr/address.js";
+import { prefixContains } from "../addr/prefix.js";
 import type { TunnelGuard } from "../host/tunnel-guard.js";
 import type { TunnelGuardCounts, TunnelGuardRules } from "../host/tunnel-guard-text.js";
 import type { AgentParts } from "./parts.js";
@@ -77,14 +78,22 @@ export class GuardKeeper {
 function rulesOf({ overlay, external }: Session, networks: readonly Prefix[]): TunnelGuardRules | null {
   if (overlay?.tunnel == null) return null;
   const { encapsulation, vni, port, overlayDevice, overlayDeviceV6 } = overlay.tunnel;
-  const { subnet, ipv6Subnet } = overlay.own;
+  const subnets = [overlay.own.subnet, overlay.own.ipv6Subnet].filter((prefix) => prefix !== null);
+  const { ipv4, publicIp, ipv6, publicIpv6 } = external;
+  const addresses = { 4: [ipv4, publicIp], 6: [ipv6, publicIpv6] };
+  // Where nodes have addresses inside the overlay's network, other nodes' packets come from there too.
+  const nodesInside = (network: Prefix): boolean =>
+    addresses[network.family].some((address) => address !== null && prefixContains(network, address));
+  const podSources = networks.flatMap((network) =>
+    nodesInside(network) ? subnets.filter(({ family }) => family === network.family) : [network],
+  );
   return {
     encapsulation,
     vni,
     port,
     overlayDevices: [overlayDevice, overlayDeviceV6].filter((name) => name !== ""),
     externalInterface: external.name,
-    networks,
-    subnets: [subnet, ipv6Subnet].filter((prefix) => prefix !== null),
+    podSources,
+    subnets,
   };
 }

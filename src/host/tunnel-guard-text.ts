@@ -16,8 +16,8 @@ export interface TunnelGuardRules {
   readonly overlayDevices: readonly string[];
   /** Where packets of other nodes come in. */
   readonly externalInterface: string;
-  /** The whole overlay, by family. */
-  readonly networks: readonly Prefix[];
+  /** Where only pods are: the overlay, or of one in which nodes have addresses too what is this node's. */
+  readonly podSources: readonly Prefix[];
   /** This node's own part of it. */
   readonly subnets: readonly Prefix[];
 }
@@ -42,7 +42,7 @@ export function guardContents(rules: TunnelGuardRules, counts: TunnelGuardCounts
     ],
     to_own_node: [
       `iifname { ${overlayDevices.map((name) => `"${name}"`).join(", ")} } ${toOwnNode}`,
-      ...fromOverlay(rules, toOwnNode),
+      ...fromPods(rules, toOwnNode),
       `iifname "${rules.externalInterface}" return`,
       // Every bridge has addresses of link scope, and they say nothing about who sends.
       `meta iifkind ${POD_DEVICES} ip6 saddr fe80::/10 ${toOwnNode}`,
@@ -51,7 +51,7 @@ export function guardContents(rules: TunnelGuardRules, counts: TunnelGuardCounts
     forward: ["type filter hook forward priority filter; policy accept;", `udp dport ${port} jump to_other_nodes`],
     to_other_nodes: tunnelPackets(rules, "jump from_pods"),
     from_pods: [
-      ...fromOverlay(rules, toOthers),
+      ...fromPods(rules, toOthers),
       `iifname "${rules.externalInterface}" return`,
       // What a bridge passes from port to port comes here too (br_netfilter): other machines' packets, no business of ours.
       `meta oifkind ${POD_DEVICES} oifname != "${rules.externalInterface}" return`,
@@ -86,8 +86,8 @@ export function guardCounts(shown: string): TunnelGuardCounts | null {
  * header of its own, only what leaves the overlay is looked at: inside, the data plane knows better (drop reason `nested`).
  * A first fragment may hide what it carries.
  */
-function tunnelPackets({ encapsulation, vni, networks, subnets }: TunnelGuardRules, verdict: string): string[] {
-  const passed = encapsulation === "vxlan" ? subnets : networks;
+function tunnelPackets({ encapsulation, vni, podSources, subnets }: TunnelGuardRules, verdict: string): string[] {
+  const passed = encapsulation === "vxlan" ? subnets : podSources;
   const looksLikeOne = encapsulation === "vxlan" ? [`@th,96,24 ${vni}`] : ["@th,64,4 { 4, 6 }"];
   const fragments = ["ip frag-off & 0x2000 != 0", "exthdr frag exists"];
   return [
@@ -96,8 +96,8 @@ function tunnelPackets({ encapsulation, vni, networks, subnets }: TunnelGuardRul
   ];
 }
 
-function fromOverlay({ networks }: TunnelGuardRules, verdict: string): string[] {
-  return networks.map((prefix) => `${ipOf(prefix)} saddr ${formatPrefix(prefix)} ${verdict}`);
+function fromPods({ podSources }: TunnelGuardRules, verdict: string): string[] {
+  return podSources.map((prefix) => `${ipOf(prefix)} saddr ${formatPrefix(prefix)} ${verdict}`);
 }
 
 function forged(verdict: string): string {

@@ -212,7 +212,7 @@ const GUARD: TunnelGuardRules = {
   port: 8472,
   overlayDevices: ["flannel.1", "flannel-v6.1"],
   externalInterface: "eth0",
-  networks: RULES.families.map(({ network }) => network),
+  podSources: RULES.families.map(({ network }) => network),
   subnets: RULES.families.map(({ subnet }) => subnet),
 };
 

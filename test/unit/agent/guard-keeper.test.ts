@@ -1,6 +1,7 @@
 // Which table there is as sessions come and go, and what is said where it cannot be made. nft is a stand-in that remembers tables.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseIpv4 } from "../../../src/addr/ipv4.js";
 import { parsePrefix4 } from "../../../src/addr/prefix.js";
 import { GuardKeeper } from "../../../src/agent/guard-keeper.js";
 import type { Session } from "../../../src/agent/session.js";
@@ -11,12 +12,16 @@ import type { Logger } from "../../../src/observe/logger.js";
 import { ManualClock } from "../../support/manual-clock.js";
 import { until } from "../../support/until.js";
 
+const NOWHERE = { name: "eth0", publicIp: null, ipv6: null, publicIpv6: null };
 const NETWORK = parsePrefix4("10.244.0.0/16") ?? assert.fail();
 
-function sessionOf(device: string | null): Session {
+function sessionOf(device: string | null, underlay = "192.0.2.1"): Session {
   const tunnel = { encapsulation: "vxlan", vni: 1, port: 8472, overlayDevice: device, overlayDeviceV6: "" };
   const own = { subnet: parsePrefix4("10.244.1.0/24"), ipv6Subnet: null };
-  return { overlay: { tunnel: device === null ? null : tunnel, own }, external: { name: "eth0" } } as never;
+  return {
+    overlay: { tunnel: device === null ? null : tunnel, own },
+    external: { ...NOWHERE, ipv4: parseIpv4(underlay) },
+  } as never;
 }
 
 function makeKeeper() {
@@ -56,6 +61,22 @@ test("the table follows the session's overlay, and goes with an overlay that has
   assert.equal(keeper.status?.table, "inet ripstop-flannel.2");
   await follow(null, () => tables.size === 0);
   assert.equal(keeper.status, null);
+});
+
+test("where nodes have addresses inside the network only this node's pods are known by their source", async () => {
+  for (const [underlay, source] of [
+    ["192.0.2.1", "10.244.0.0/16"],
+    ["10.244.200.1", "10.244.1.0/24"],
+  ] as const) {
+    const { keeper, tables } = makeKeeper();
+    const over = new AbortController();
+    const following = keeper.follow(sessionOf("flannel.1", underlay), [NETWORK], over.signal);
+    await until("the table", () => tables.size === 1);
+    over.abort();
+    await following;
+    const sources = (tables.get("inet ripstop-flannel.1") ?? "").match(/ip saddr \S+/g);
+    assert.deepEqual([...new Set(sources)], [`ip saddr ${source}`]);
+  }
 });
 
 test("a host without nft is warned once, and guarded when nft is there", async () => {
