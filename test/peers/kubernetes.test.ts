@@ -40,8 +40,10 @@ const PING_EVERY_MS = 10;
 /** Of pings beyond the time away: how long stopping and starting the server may take. */
 const PING_MORE_MS = 8_000;
 
-const LIAR_CIDR = "10.244.250.0/24";
-const LIAR_ADDRESS = "192.168.77.250";
+const LIAR = {
+  cidrs: ["10.244.250.0/24", "fd00:10:244:fafa::/64"],
+  addresses: { [`${PREFIX}/public-ip`]: "192.168.77.250", [`${PREFIX}/public-ipv6`]: "fd00:77::fa" },
+};
 
 type Backend = "vxlan" | "udp" | "host-gw";
 
@@ -56,13 +58,20 @@ interface Scene {
 
 const nameOf = (node: LabNode) => `node-${node.index}`;
 const variables = (node: LabNode) => [`NODE_NAME=${nameOf(node)}`];
-const cidrOf = (subnet: NodeSubnet) => `${subnet.gateway.replace(/\.1$/, ".0")}/${subnet.prefixLength}`;
 const subnetOf = (scene: Scene, node: LabNode) => scene.subnets.get(node) as NodeSubnet;
+const cidrsOf = (scene: Scene, node: LabNode) => {
+  const { gateway, prefixLength, ipv6 } = subnetOf(scene, node);
+  const v4 = `${gateway.replace(/\.1$/, ".0")}/${prefixLength}`;
+  return ipv6 === null ? [v4] : [v4, `${ipv6.gateway.replace(/::1$/, "::")}/${ipv6.prefixLength}`];
+};
 
 /** A lab whose nodes have the subnets of the lab's file store as pod CIDRs; no agent runs yet. */
-async function withScene(body: (scene: Scene) => Promise<void>, backend: Backend = "vxlan"): Promise<void> {
+async function withScene(
+  body: (scene: Scene) => Promise<void>,
+  { backend = "vxlan", ipv6 = false }: { readonly backend?: Backend; readonly ipv6?: boolean } = {},
+): Promise<void> {
   const dataplane = backend === "host-gw" ? "auto" : "userspace";
-  await withLab({ nodes: 3, backend, dataplane }, async (plan) => {
+  await withLab({ nodes: 3, backend, dataplane, ipv6 }, async (plan) => {
     const nodes = plan.nodes as readonly [LabNode, LabNode, LabNode];
     const subnets = await nodeSubnets(plan);
     const cluster = await KubeCluster.start({
@@ -75,7 +84,8 @@ async function withScene(body: (scene: Scene) => Promise<void>, backend: Backend
       await cluster.applyRules();
       const config = await cluster.accountConfig("agent.conf");
       const netConf = join(cluster.directory, "net-conf.json");
-      writeFileSync(netConf, JSON.stringify({ Network: plan.network, Backend: { Type: backend } }));
+      const v6 = plan.ipv6 === null ? {} : { EnableIPv6: true, IPv6Network: plan.ipv6.network };
+      writeFileSync(netConf, JSON.stringify({ Network: plan.network, ...v6, Backend: { Type: backend } }));
       const store = ["--kube-subnet-mgr", `--kubeconfig-file=${config}`, `--net-config-path=${netConf}`];
       for (const node of nodes) await stopDaemon(plan.directory, agentName(node));
       await body({ plan, nodes, subnets, cluster, store });
@@ -86,7 +96,7 @@ async function withScene(body: (scene: Scene) => Promise<void>, backend: Backend
 }
 
 async function begin(scene: Scene): Promise<void> {
-  for (const node of scene.nodes) await scene.cluster.createNode(nameOf(node), [cidrOf(subnetOf(scene, node))]);
+  for (const node of scene.nodes) await scene.cluster.createNode(nameOf(node), cidrsOf(scene, node));
   for (const node of scene.nodes) await becomeRipstop(scene.plan, node, scene.store, variables(node));
   await awaitReachability(runner, scene.plan, scene.subnets);
 }
@@ -98,7 +108,8 @@ async function forget(plan: LabPlan, node: LabNode): Promise<void> {
     runPaths(join(node.directory, "run")).dataplaneSocket,
     createLogger({ level: "error", destination: 2 }),
   );
-  execFileSync("ip", ["-n", node.namespace, "link", "delete", "flannel.1"]);
+  for (const device of ["flannel.1", "flannel-v6.1"])
+    execFileSync("ip", ["-n", node.namespace, "link", "delete", device]);
   rmSync(join(node.directory, "state"), { recursive: true });
 }
 
@@ -116,40 +127,57 @@ const peersOf = async (node: LabNode) => {
 
 describe("the Kubernetes store against a real API server", { skip }, () => {
   it("takes pod CIDRs, waits for a late one and says so, and follows addresses", async () => {
-    await withScene(async (scene) => {
-      const { plan, nodes, cluster, store, subnets } = scene;
-      const [one, two, three] = nodes;
-      for (const node of [one, two]) await cluster.createNode(nameOf(node), [cidrOf(subnetOf(scene, node))]);
-      await cluster.createNode(nameOf(three), []);
-      for (const node of [one, two]) await becomeRipstop(plan, node, store, variables(node));
-      await startRipstop(plan, three, store, variables(three));
-      await until(
-        "the late node says why",
-        async () => (await condition(scene, three)) === "True PodCIDRNotUsable",
-        20_000,
-      );
-      const events = await cluster.kubectl(["get", "events", "-n", "default", "-o", "json"]);
-      assert.match(events, /pod cidr not assigned/);
-      await cluster.patchNode(nameOf(three), {
-        spec: { podCIDR: cidrOf(subnetOf(scene, three)), podCIDRs: [cidrOf(subnetOf(scene, three))] },
-      });
-      await until("the late node is up", async () => (await condition(scene, three)) === "False FlannelIsUp", 20_000);
-      await awaitReachability(runner, plan, subnets);
-      await exchangeBothWays(one, three);
+    await withScene(
+      async (scene) => {
+        const { plan, nodes, cluster, store, subnets } = scene;
+        const [one, two, three] = nodes;
+        for (const node of [one, two]) await cluster.createNode(nameOf(node), cidrsOf(scene, node));
+        await cluster.createNode(nameOf(three), []);
+        for (const node of [one, two]) await becomeRipstop(plan, node, store, variables(node));
+        await startRipstop(plan, three, store, variables(three));
+        await until(
+          "the late node says why",
+          async () => (await condition(scene, three)) === "True PodCIDRNotUsable",
+          20_000,
+        );
+        const events = await cluster.kubectl(["get", "events", "-n", "default", "-o", "json"]);
+        assert.match(events, /pod cidr not assigned/);
+        await cluster.patchNode(nameOf(three), {
+          spec: { podCIDR: cidrsOf(scene, three)[0], podCIDRs: cidrsOf(scene, three) },
+        });
+        await until("the late node is up", async () => (await condition(scene, three)) === "False FlannelIsUp", 20_000);
+        await awaitReachability(runner, plan, subnets);
+        await exchangeBothWays(one, three);
 
-      execFileSync("ip", ["-n", two.namespace, "address", "add", "192.168.77.202/24", "dev", "eth0"]);
-      await cluster.annotate(nameOf(two), { [`${PREFIX}/node-public-ip`]: "192.168.77.202" });
-      await until(
-        "the other address is published",
-        async () => {
-          const { annotations } = await cluster.node(nameOf(two));
-          return annotations[`${PREFIX}/public-ip`] === "192.168.77.202";
-        },
-        20_000,
-      );
-      await awaitReachability(runner, plan, subnets);
-      await exchangeBothWays(one, two);
-    });
+        execFileSync("ip", ["-n", two.namespace, "address", "add", "192.168.77.202/24", "dev", "eth0"]);
+        await cluster.annotate(nameOf(two), { [`${PREFIX}/node-public-ip`]: "192.168.77.202" });
+        await until(
+          "the other address is published",
+          async () => {
+            const { annotations } = await cluster.node(nameOf(two));
+            return annotations[`${PREFIX}/public-ip`] === "192.168.77.202";
+          },
+          20_000,
+        );
+        await awaitReachability(runner, plan, subnets);
+        await exchangeBothWays(one, two);
+
+        // One family's change, and only that.
+        execFileSync("ip", ["-n", two.namespace, "address", "add", "fd00:77::202/64", "dev", "eth0", "nodad"]);
+        await cluster.annotate(nameOf(two), { [`${PREFIX}/node-public-ipv6`]: "fd00:77::202" });
+        const addressesOfTwo = async () =>
+          (await statusOf(one)).agent?.peers
+            .filter(({ lease }) => lease === nameOf(two))
+            .map(({ publicIp }) => publicIp);
+        await until(
+          "the other node sends to the other address",
+          async () => String((await addressesOfTwo())?.sort()) === "192.168.77.202,fd00:77::202",
+          20_000,
+        );
+        await awaitReachability(runner, plan, subnets);
+      },
+      { ipv6: true },
+    );
   });
 
   it("loses no packet while the server is away, restarts and rotates tokens, and recovers within 10 s", async (context) => {
@@ -186,78 +214,83 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
 
       await cluster.kubectl(["delete", "node", nameOf(three)]);
       await until("the deleted node is no peer", async () => (await peersOf(one)) === 1, 20_000);
-      await cluster.createNode(nameOf(three), [cidrOf(subnetOf(scene, three))]);
+      await cluster.createNode(nameOf(three), cidrsOf(scene, three));
       await until("the node that came again is one", async () => (await peersOf(one)) === 2, 30_000);
       await awaitReachability(runner, scene.plan, scene.subnets);
     });
   });
 
   it("reaches every node, whatever a node older than all of them claims, and starts so without a memory", async () => {
-    await withScene(async (scene) => {
-      const { plan, nodes, cluster, store, subnets } = scene;
-      const [one, two, three] = nodes;
-      // Nothing answers at its address. It is older than all others, and the first by name.
-      await cluster.createNode("liar", [LIAR_CIDR]);
-      await begin(scene);
-      const victim = (await cluster.node(nameOf(three))).annotations;
-      const mac = String((JSON.parse(victim[`${PREFIX}/backend-data`] ?? "{}") as { VtepMAC?: string }).VtepMAC);
-      const lie = { ...victim, [`${PREFIX}/public-ip`]: LIAR_ADDRESS };
-      const ping = new PingRun({
-        from: one.pod,
-        address: podAddress(subnetOf(scene, three)),
-        count: 1_000,
-        intervalMs: 10,
-      });
-      await cluster.annotate("liar", lie);
-      await until("it is believed to be a node", async () => (await peersOf(one)) === 3, 20_000);
-      const contested = async (node: LabNode) => (await statusOf(node)).agent?.contested.map(({ key }) => key);
-      assert.deepEqual(await contested(one), ["liar"], "the liar goes by an alias where its victim is known");
-      assert.deepEqual(
-        (await statusOf(three)).agent?.refused.map(({ key }) => key),
-        ["liar"],
-        "the victim knows better",
-      );
-      for (const nonsense of [
-        "",
-        "{",
-        '{"VtepMAC":7}',
-        "\u0000\uffff",
-        "x".repeat(100_000),
-        victim[`${PREFIX}/backend-data`],
-      ])
-        await cluster.annotate("liar", { [`${PREFIX}/backend-data`]: nonsense ?? "" });
-      await cluster.annotate("liar", victim);
-      await cluster.annotate("liar", lie);
-      await exchangeBothWays(one, three);
-      assert.equal((await ping.result()).lost, 0);
-
-      for (const dataplane of ["userspace", "kernel"] as const) {
-        await forget(plan, one);
-        await startRipstop(plan, one, [...store, `--dataplane=${dataplane}`], variables(one));
-        await until("it starts with the lie", async () => (await contested(one))?.[0] === nameOf(three), 30_000);
-        const neighbors = execFileSync("ip", ["-n", one.namespace, "neighbor", "show", "dev", "flannel.1"], {
-          encoding: "utf8",
+    await withScene(
+      async (scene) => {
+        const { plan, nodes, cluster, store, subnets } = scene;
+        const [one, two, three] = nodes;
+        // Nothing answers at its address. It is older than all others, and the first by name.
+        await cluster.createNode("liar", LIAR.cidrs);
+        await begin(scene);
+        const victim = (await cluster.node(nameOf(three))).annotations;
+        const mac = String((JSON.parse(victim[`${PREFIX}/backend-data`] ?? "{}") as { VtepMAC?: string }).VtepMAC);
+        const lie = { ...victim, ...LIAR.addresses };
+        const ping = new PingRun({
+          from: one.pod,
+          address: podAddress(subnetOf(scene, three)),
+          count: 1_000,
+          intervalMs: 10,
+          deadlineSeconds: 60,
         });
-        assert.equal(neighbors.split(mac).length, 2, `only the liar has the MAC ${mac} here:\n${neighbors}`);
-        await awaitReachability(runner, plan, subnets);
+        await cluster.annotate("liar", lie);
+        await until("it is believed to be a node", async () => (await peersOf(one)) === 6, 20_000);
+        const contested = async (node: LabNode) => (await statusOf(node)).agent?.contested.map(({ key }) => key);
+        assert.deepEqual(await contested(one), ["liar", "liar"], "the liar goes by an alias where its victim is known");
+        const refusing = async () => String((await statusOf(three)).agent?.refused.map(({ key }) => key));
+        await until("the victim knows better", async () => (await refusing()) === "liar,liar", 20_000);
+        for (const nonsense of [
+          "",
+          "{",
+          '{"VtepMAC":7}',
+          "\u0000\uffff",
+          "x".repeat(100_000),
+          victim[`${PREFIX}/backend-data`],
+        ])
+          await cluster.annotate("liar", { [`${PREFIX}/backend-data`]: nonsense ?? "" });
+        await cluster.annotate("liar", victim);
+        await cluster.annotate("liar", lie);
         await exchangeBothWays(one, three);
-        await exchangeBothWays(one, two);
-      }
-      await cluster.kubectl(["delete", "node", "liar"]);
-      await until("nobody claims it any more", async () => (await contested(one))?.length === 0, 20_000);
-      await exchangeBothWays(one, three);
-    });
+        assert.equal((await ping.result()).lost, 0);
+
+        for (const dataplane of ["userspace", "kernel"] as const) {
+          await forget(plan, one);
+          await becomeRipstop(plan, one, [...store, `--dataplane=${dataplane}`], variables(one));
+          await until("it starts with the lie", async () => (await contested(one))?.[0] === nameOf(three), 30_000);
+          for (const device of ["flannel.1", "flannel-v6.1"]) {
+            const words = ["-n", one.namespace, "neighbor", "show", "dev", device, "nud", "permanent"];
+            const neighbors = execFileSync("ip", words, { encoding: "utf8" });
+            assert.equal(neighbors.split(mac).length, 2, `only the liar has the MAC ${mac} here:\n${neighbors}`);
+          }
+          await awaitReachability(runner, plan, subnets);
+          await exchangeBothWays(one, three);
+          await exchangeBothWays(one, two);
+        }
+        await cluster.kubectl(["delete", "node", "liar"]);
+        await until("nobody claims it any more", async () => (await contested(one))?.length === 0, 20_000);
+        await exchangeBothWays(one, three);
+      },
+      { ipv6: true },
+    );
   });
 
   for (const backend of ["vxlan", "udp", "host-gw"] as const) {
     it(`shares the API server with flanneld over ${backend}, while every node is swapped and back under a TCP stream`, async (context) => {
-      await withScene(async (scene) => {
-        await begin(scene);
-        const { plan, store } = scene;
-        const device = { vxlan: "flannel.1", udp: "flannel0", "host-gw": "eth0" }[backend];
-        const stores = { store, ownStore: store };
-        context.diagnostic(await swapEveryNode({ plan, device, flanneld: flanneld.path, ...stores, variables }));
-      }, backend);
+      await withScene(
+        async (scene) => {
+          await begin(scene);
+          const { plan, store } = scene;
+          const device = { vxlan: "flannel.1", udp: "flannel0", "host-gw": "eth0" }[backend];
+          const stores = { store, ownStore: store };
+          context.diagnostic(await swapEveryNode({ plan, device, flanneld: flanneld.path, ...stores, variables }));
+        },
+        { backend },
+      );
     });
   }
 });
