@@ -73,8 +73,9 @@ describe("the image", { skip }, () => {
     assert.match(said, new RegExp(version.replaceAll(".", "\\.")));
   });
 
-  it("has what the agent starts", () => {
-    for (const tool of ["iptables-restore", "ip6tables-restore", "nft", "wg"])
+  it("has what the agent and its commands start", () => {
+    const asked = ["ip", "bridge", "ethtool", "ping", "tcpdump", "ripstop"];
+    for (const tool of ["iptables-restore", "ip6tables-restore", "nft", "wg", ...asked])
       execFileSync("chroot", [image, "sh", "-c", `command -v ${tool}`]);
   });
 
