@@ -101,22 +101,23 @@ export class PlaneWish {
         const found = due.length === 0 ? null : await overlay.nextHops(due, signal);
         if (signal.aborted) return;
         if (found !== null && this.#hops.learn(due, found, clock.nowMs())) this.#publish();
-        await this.#giveBack();
+        if (!(await this.#giveBack()) && due.length === 0) continue;
       } catch (error) {
         logger.debug("cannot resolve next hops", { error });
       }
-      if (due.length > 0) await clock.sleep(Math.max(PACE_MS, (clock.nowMs() - startMs) * PACE_COSTS), signal);
+      await clock.sleep(Math.max(PACE_MS, (clock.nowMs() - startMs) * PACE_COSTS), signal);
     }
   }
 
-  /** The kernel would go on asking for a neighbor that no peer is behind any more, for ever. */
-  async #giveBack(): Promise<void> {
+  /** The kernel would go on asking for a neighbor that no peer is behind any more, for ever. False when there is none. */
+  async #giveBack(): Promise<boolean> {
     const left = this.#hops.takeLeft();
     const swept = this.#swept;
-    if (swept && left.size === 0) return;
+    if (swept && left.size === 0) return false;
     this.#swept = false;
     await this.#given.host.releaseNeighbors((address) => (swept ? left.has(address) : !this.#hops.needs(address)));
     this.#swept = true;
+    return true;
   }
 
   async #watchDevices(signal: AbortSignal): Promise<void> {
