@@ -2,7 +2,7 @@
 // carried is what counters say, the data plane's and the overlay device's own. Owned by `ripstop ping`; sends packets.
 import { readFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
-import { askDataplane } from "../agent/node-status.js";
+import { askDataplane, type DataplaneStatus } from "../agent/node-status.js";
 import type { Expectation, ExpectedPeer } from "./expectation.js";
 import { deviceTowards } from "./host-facts.js";
 import { ping, type PingAnswer, searchMtu } from "./probe.js";
@@ -13,7 +13,9 @@ const KERNEL_PATH_MARK = 0x1052;
 const USER_SPACE = "overlay via user space";
 const KERNEL = "overlay via kernel";
 const NOTHING = { out: 0, back: 0 };
-const SETTLE_MS = 200;
+/** For a worker to publish what it counted, or a busy data plane to answer; what is settled is not waited for. */
+const SETTLE_MS = 2_000;
+const LOOK_MS = 20;
 const INTERVAL_SECONDS = 0.01;
 const LEAST_BYTES = 100;
 const MOST_BYTES = 9_000;
@@ -88,7 +90,7 @@ async function watched(
   // The device counts what the kernel itself carries; the TUN of `udp` belongs to the data plane, and counts all.
   const device = backend === "udp" ? null : await deviceTowards(address);
   const count = async () => {
-    const { counters } = await askDataplane(dataplaneSocket);
+    const { counters } = await patiently(dataplaneSocket);
     const kernel = device === null ? NOTHING : await deviceCounts(device);
     return {
       kernel,
@@ -104,10 +106,18 @@ async function watched(
     const carrier = (way: "out" | "back", packets: number) =>
       carrierOf(packets, after.kernel[way] - before.kernel[way], after.plane[way] - before.plane[way]);
     const [out, back] = [carrier("out", sent), received === 0 ? null : carrier("back", received)];
-    // A worker publishes what it counted a moment after it carried.
     if ((out !== null && (back !== null || received === 0)) || performance.now() > deadline)
       return { ...measured, out, back };
-    await setTimeout(SETTLE_MS / 10);
+    await setTimeout(LOOK_MS);
+  }
+}
+
+async function patiently(socket: string): Promise<DataplaneStatus> {
+  const deadline = performance.now() + SETTLE_MS;
+  for (;;) {
+    const answer = await askDataplane(socket);
+    if (answer.state !== "silent" || performance.now() > deadline) return answer;
+    await setTimeout(LOOK_MS);
   }
 }
 
