@@ -56,6 +56,8 @@ async function exchange(from: LabNode, to: LabNode, proxies: readonly ClassicPro
       const before = dropped();
       const { sender, sink, lost } = await runUdpLoad({
         ...way,
+        // Packets of an attempt that was given up may still come.
+        port: 7777 + runs.length,
         rate: 2_000,
         size,
         packets: PACKETS,
