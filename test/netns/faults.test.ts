@@ -36,7 +36,8 @@ interface Ends {
   readonly address: string;
 }
 
-test("killing agents costs a stream of 20,000 packets a second nothing", { skip: rootNeeded }, async () => {
+test("killing agents costs a stream of 20,000 packets a second nothing", { skip: rootNeeded }, async (context) => {
+  let judged = 0;
   await withLab({ dataplane: "userspace" }, async (plan) => {
     const [one, other] = plan.nodes as readonly [LabNode, LabNode];
     const planes = await Promise.all(plan.nodes.map(pidOfPlane));
@@ -52,11 +53,15 @@ test("killing agents costs a stream of 20,000 packets a second nothing", { skip:
       // A machine that stalls the sender itself says nothing about us: such a round proves only that agents come back.
       const disturbed = sender.seconds > 1.2;
       // What the receiving socket could not take reached the pod.
-      if (!disturbed) assert.equal(lost - sink.socket_drops, 0, `round ${round}: ${JSON.stringify({ sender, sink })}`);
+      if (!disturbed) {
+        judged++;
+        assert.equal(lost - sink.socket_drops, 0, `round ${round}: ${JSON.stringify({ sender, sink })}`);
+      }
       await again(plan);
       assert.deepEqual(await Promise.all(plan.nodes.map(pidOfPlane)), planes, "agents adopt the data planes they find");
     }
   });
+  context.diagnostic(`${judged} of ${ROUNDS} rounds undisturbed, no packet lost in them`);
 });
 
 interface Variant {
