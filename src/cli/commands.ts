@@ -50,7 +50,7 @@ export const commands: readonly LazyCommand[] = [
   {
     kind: "lazy",
     name: "ping",
-    summary: "compare underlay and overlay to one peer: latency, who carried it, longest packet",
+    summary: "one peer over the underlay, and the overlay via user space and via the kernel (exit code: 0 all answer)",
     load: async () => (await import("./ping.js")).pingCommand,
   },
   {
