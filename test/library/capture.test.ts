@@ -39,7 +39,7 @@ const udp = (destination: string, destinationPort = 6000) =>
     payload: udpPacket({ source: "10.42.1.5", destination, payload: 30, destinationPort }),
   });
 
-/** Captures until `wanted` packets were seen; sends them once the capture has begun. */
+/** Captures until `wanted` packets were seen. They are sent all the while: one that was on its way when capturing began is half seen. */
 async function captured(
   overlay: Overlay,
   options: Parameters<Overlay["capture"]>[0],
@@ -48,18 +48,16 @@ async function captured(
 ): Promise<CapturedPacket[]> {
   const end = new AbortController();
   const seen: CapturedPacket[] = [];
-  const packets = overlay.capture({ ...options, signal: end.signal });
-  const first = packets.next();
-  // The first look arms the capture; what is sent again and again until then is cut off below.
   const sending = setInterval(() => overlay.port?.sendCopies(frames), 5);
-  const { value } = await first;
-  clearInterval(sending);
-  if (value !== undefined) seen.push(value as CapturedPacket);
-  for await (const packet of packets) {
-    seen.push(packet);
-    if (seen.length >= wanted) break;
+  try {
+    for await (const packet of overlay.capture({ ...options, signal: end.signal })) {
+      seen.push(packet);
+      if (seen.length >= wanted) break;
+    }
+  } finally {
+    clearInterval(sending);
+    end.abort();
   }
-  end.abort();
   return seen;
 }
 
