@@ -1,4 +1,4 @@
-// One TCP connection that is held through a whole test: small messages, each echoed and compared. What a reset, a wrong byte or
+// One TCP connection that is held through a whole test: messages, each echoed and compared. What a reset, a wrong byte or
 // a lost connection would look like to an application, and how long it ever had to wait.
 import { fileURLToPath } from "node:url";
 import { TrafficServer } from "../../src/lab/traffic/server.js";
@@ -23,10 +23,12 @@ export class Conversation {
     this.#client = client;
   }
 
-  static async start(ends: { readonly from: string; readonly to: string; readonly address: string }) {
+  /** `bytes`: of a message, about; 500 of them a second where nothing else is in the way. */
+  static async start(ends: { readonly from: string; readonly to: string; readonly address: string }, bytes = 0) {
     const server = await TrafficServer.start(ends.to, process.execPath, [SELF, "serve"], /^ready$/m);
     try {
-      const client = await TrafficServer.start(ends.from, process.execPath, [SELF, "talk", ends.address], /^ready$/m);
+      const words = [SELF, "talk", ends.address, String(bytes)];
+      const client = await TrafficServer.start(ends.from, process.execPath, words, /^ready$/m);
       return new Conversation(server, client);
     } catch (error) {
       server.kill();
@@ -55,7 +57,7 @@ async function serve(): Promise<void> {
   server.listen(Number(PORT), () => process.stdout.write("ready\n"));
 }
 
-async function talk(address: string): Promise<void> {
+async function talk(address: string, bytes: number): Promise<void> {
   const { connect } = await import("node:net");
   const socket = connect({ host: address, port: Number(PORT), noDelay: true });
   let broken: string | null = null;
@@ -63,9 +65,11 @@ async function talk(address: string): Promise<void> {
   let waitMaxMs = 0;
   let sentAt = 0;
   let heard = "";
+  const padding = ".".repeat(bytes);
+  const message = () => `${messages}${padding}\n`;
   const send = () => {
     sentAt = performance.now();
-    socket.write(`${messages}\n`);
+    socket.write(message());
   };
   const finish = () => {
     process.stdout.write(`${JSON.stringify({ messages, broken, waitMaxMs })}\n`, () => process.exit(0));
@@ -77,7 +81,7 @@ async function talk(address: string): Promise<void> {
   socket.on("data", (chunk) => {
     heard += chunk.toString();
     if (!heard.endsWith("\n")) return;
-    if (heard !== `${messages}\n`) broken ??= `asked ${messages}, heard ${heard}`;
+    if (heard !== message()) broken ??= `asked ${messages}, heard ${heard}`;
     heard = "";
     messages++;
     waitMaxMs = Math.max(waitMaxMs, performance.now() - sentAt);
@@ -94,5 +98,5 @@ async function talk(address: string): Promise<void> {
 
 if (process.argv[1] === SELF) {
   if (process.argv[2] === "serve") await serve();
-  else await talk(process.argv[3] ?? "");
+  else await talk(process.argv[3] ?? "", Number(process.argv[4]));
 }
