@@ -66,7 +66,9 @@ function faultsOf(node: LabNode, own: PodAddresses, peer: PodAddresses): readonl
     return {
       what,
       strike: async () => {
-        shown = wanted.exec(await run(show))?.[0] ?? assert.fail(`${what}: ${show} shows no ${wanted}`);
+        // The last fault may have taken more with it than it was looked at for: an address its routes.
+        const look = async () => wanted.exec(await run(show))?.[0] ?? null;
+        shown = await waitFor(`${what}: ${show} to show ${wanted}`, look, { timeoutMs: 30_000, everyMs: 5 });
         await run(harm(shown));
       },
       healed: async () => {
