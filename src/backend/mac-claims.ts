@@ -61,12 +61,14 @@ export class MacClaims {
     const owners = ownersOf(peers, leases, this.#owners, fresh);
     this.#owners = new Map([...owners].map(([mac, { leaseKey }]) => [mac, leaseKey]));
     const aliased = new Map<number, Aliased>();
+    const taken = new Set<Mac>();
     const contested: RefusedPeer[] = [];
     const settled = peers.map((peer) => {
       const owner = owners.get(macKey(peer));
       if (peer.vtepMac === null || owner === undefined || owner === peer) return peer;
-      const renamed = this.#aliasedOf(peer, peer.vtepMac, aliased);
+      const renamed = this.#aliasedOf(peer, peer.vtepMac, taken);
       aliased.set(peer.id, renamed);
+      taken.add(renamed.as.alias);
       contested.push({ key: peer.leaseKey, reason: reasonOf(peer.vtepMac, owner) });
       return renamed.as;
     });
@@ -74,24 +76,23 @@ export class MacClaims {
     return { peers: settled, contested };
   }
 
-  #aliasedOf(peer: Peer, mac: Mac, others: ReadonlyMap<number, Aliased>): Aliased {
+  #aliasedOf(peer: Peer, mac: Mac, taken: ReadonlySet<Mac>): Aliased {
     const known = this.#aliased.get(peer.id);
-    const keep = known?.of.vtepMac === mac && this.#isFree(known.as.alias, peer, others) ? known.as.alias : null;
+    const keep = known?.of.vtepMac === mac && this.#isFree(known.as.alias, peer, taken) ? known.as.alias : null;
     if (keep !== null && known?.of === peer) return known;
-    return { of: peer, as: { ...peer, alias: keep ?? this.#newAlias(peer, mac, others) } };
+    return { of: peer, as: { ...peer, alias: keep ?? this.#newAlias(peer, mac, taken) } };
   }
 
   /** By chance: a node that could foresee it could claim it as well. */
-  #newAlias(peer: Peer, mac: Mac, others: ReadonlyMap<number, Aliased>): Mac {
+  #newAlias(peer: Peer, mac: Mac, taken: ReadonlySet<Mac>): Mac {
     for (;;) {
       const alias = shiftMac(mac, randomInt(1, 0xffff));
-      if (this.#isFree(alias, peer, others)) return alias;
+      if (this.#isFree(alias, peer, taken)) return alias;
     }
   }
 
-  #isFree(alias: Mac, { prefix }: Peer, others: ReadonlyMap<number, Aliased>): boolean {
-    if (alias === this.#own || this.#counts.has(macKey({ prefix, vtepMac: alias }))) return false;
-    return [...others.values()].every(({ as }) => as.alias !== alias);
+  #isFree(alias: Mac, { prefix }: Peer, taken: ReadonlySet<Mac>): boolean {
+    return alias !== this.#own && !this.#counts.has(macKey({ prefix, vtepMac: alias })) && !taken.has(alias);
   }
 }
 
