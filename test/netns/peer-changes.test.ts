@@ -2,17 +2,17 @@
 // for what somebody else breaks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Mac, Prefix4 } from "../../src/addr/address.js";
+import type { Mac } from "../../src/addr/address.js";
 import { ipv4 } from "../../src/addr/ipv4.js";
-import { parsePrefix4, prefix4 } from "../../src/addr/prefix.js";
+import { prefix4 } from "../../src/addr/prefix.js";
 import type { HostEvent, PeerEntry } from "../../src/host/host.js";
 import { NetlinkHost } from "../../src/host/netlink-host.js";
 import { rootNeeded } from "../support/lab.js";
 import { type TestNamespace, withNamespace } from "../support/network-namespace.js";
 import { until } from "../support/until.js";
+import { SCOPE, vxlanSpec } from "../support/vxlan-spec.js";
 
 const options = { skip: rootNeeded };
-const SCOPE = { device: "flannel.1", network: parsePrefix4("10.244.0.0/16") as Prefix4 };
 
 function peer(third: number, mac = third, remote = third): PeerEntry {
   const prefix = prefix4(ipv4(0x0af40000 + third * 256), 24);
@@ -27,19 +27,7 @@ async function withHost(body: (host: NetlinkHost, namespace: TestNamespace) => P
     await ip("address", "add", "192.0.2.1/24", "dev", "u0");
     for (const device of ["u0", "u1"]) await ip("link", "set", device, "up");
     const host = new NetlinkHost(namespace.netlink);
-    await host.ensureVxlan({
-      name: SCOPE.device,
-      vni: 1,
-      port: 0,
-      underlayDevice: "u0",
-      local: { family: 4, address: ipv4(0xc0000201) },
-      mac: "02:aa:00:00:00:01" as Mac,
-      mtu: 1450,
-      learning: false,
-      gbp: false,
-      address: prefix4(ipv4(0x0af40100), 32),
-      network: SCOPE.network,
-    });
+    await host.ensureVxlan(vxlanSpec(false));
     await body(host, namespace);
   });
 }

@@ -2,32 +2,17 @@
 // of the exchange is left.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Mac, Prefix4 } from "../../src/addr/address.js";
+import type { Mac } from "../../src/addr/address.js";
 import { ipv4 } from "../../src/addr/ipv4.js";
-import { parsePrefix4, prefix4 } from "../../src/addr/prefix.js";
-import type { PeerEntry, VxlanSpec } from "../../src/host/host.js";
+import { prefix4 } from "../../src/addr/prefix.js";
+import type { PeerEntry } from "../../src/host/host.js";
 import { NetlinkHost } from "../../src/host/netlink-host.js";
 import { rootNeeded } from "../support/lab.js";
 import { type TestNamespace, withNamespace } from "../support/network-namespace.js";
+import { SCOPE, vxlanSpec } from "../support/vxlan-spec.js";
 
 const options = { skip: rootNeeded };
-const NETWORK = parsePrefix4("10.244.0.0/16") as Prefix4;
-const SCOPE = { device: "flannel.1", network: NETWORK };
 const PEERS = 3;
-
-const spec = (gbp: boolean): VxlanSpec => ({
-  name: "flannel.1",
-  vni: 1,
-  port: 0,
-  underlayDevice: "u0",
-  local: { family: 4, address: ipv4(0xc0000201) },
-  mac: "02:aa:00:00:00:01" as Mac,
-  mtu: 1450,
-  learning: false,
-  gbp,
-  address: prefix4(ipv4(0x0af40100), 32),
-  network: NETWORK,
-});
 
 const peers = Array.from(
   { length: PEERS },
@@ -46,7 +31,7 @@ async function withDevice(body: (host: NetlinkHost, namespace: TestNamespace) =>
     await ip("address", "add", "192.0.2.1/24", "dev", "u0");
     for (const device of ["u0", "u1"]) await ip("link", "set", device, "up");
     const host = new NetlinkHost(netlink);
-    await host.ensureVxlan(spec(false));
+    await host.ensureVxlan(vxlanSpec(false));
     assert.deepEqual((await host.reconcilePeers(SCOPE, peers)).failures, []);
     await body(host, namespace);
   });
@@ -98,14 +83,14 @@ test(
       assert.equal(before.filter((line) => line.startsWith("10.244.") && line.includes(" onlink")).length, PEERS);
       let index = (await netlink.link("flannel.1"))?.index;
       for (const gbp of [true, false]) {
-        const { link, changes } = await host.ensureVxlan(spec(gbp));
+        const { link, changes } = await host.ensureVxlan(vxlanSpec(gbp));
         assert.deepEqual(changes[0], { object: "link flannel.1", action: "replace" });
         assert.notEqual(link.index, index);
         index = link.index;
         assert.equal((await ip("-d", "link", "show", "flannel.1")).includes(" gbp "), gbp);
         assert.deepEqual(await belongings(namespace), before);
         assert.deepEqual(await host.reconcilePeers(SCOPE, peers), { changes: [], failures: [] });
-        assert.deepEqual((await host.ensureVxlan(spec(gbp))).changes, []);
+        assert.deepEqual((await host.ensureVxlan(vxlanSpec(gbp))).changes, []);
       }
       const names = (await netlink.dump("link")).map(({ name }) => name);
       assert.deepEqual(names.sort(), ["flannel.1", "lo", "u0", "u1"]);
@@ -124,10 +109,10 @@ test(
         ["rsx.1", "8474"],
       ] as const)
         await ip("link", "add", name, "type", "vxlan", "id", "1", "dstport", port, "local", "192.0.2.1");
-      assert.deepEqual((await host.ensureVxlan(spec(false))).changes, []);
+      assert.deepEqual((await host.ensureVxlan(vxlanSpec(false))).changes, []);
       assert.deepEqual(await names(), []);
       await ip("link", "add", "rsn.1", "type", "bridge");
-      await host.ensureVxlan(spec(true));
+      await host.ensureVxlan(vxlanSpec(true));
       assert.match(await ip("-d", "link", "show", "flannel.1"), / gbp /);
       assert.deepEqual((await host.reconcilePeers(SCOPE, peers)).failures, []);
       assert.deepEqual(await names(), ["rsn.1"]);
