@@ -119,9 +119,13 @@ async function life(mode: string, ours: Node, other: Node, folder: string): Prom
 
   // A restart keeps device and session; one that was made anew would have shaken hands with nobody yet.
   const before = await state(ours, devices);
+  const sockets = await socketsOf(ours);
+  assert.ok(sockets.length >= devices.length, sockets.join());
   const again = await start(ours, 0, backend, file("one"));
   await program(again, two);
+  await program(again, two);
   assert.deepEqual(await state(ours, devices), before);
+  assert.deepEqual(await socketsOf(ours), sockets, "what waits in a socket is lost when it is opened anew");
   assert.deepEqual(again.attrs, one.attrs);
   await pingFrom(ours.namespace, "10.244.1.1", "10.244.2.1", "-c", "1");
 
@@ -136,6 +140,14 @@ async function life(mode: string, ours: Node, other: Node, folder: string): Prom
   // A peer that leaves.
   await program(again);
   for (const device of devices) assert.deepEqual(await ours.show(device, "peers"), []);
+  assert.deepEqual(await socketsOf(ours), sockets, "peers come and go without another socket");
+}
+
+/** Port and inode of each UDP socket of the node. */
+async function socketsOf({ namespace }: Node): Promise<string[]> {
+  const rows = (await namespace.exec("cat", "/proc/net/udp", "/proc/net/udp6")).split("\n");
+  const sockets = rows.map((row) => row.trim().split(/\s+/)).filter(([slot]) => /^\d+:$/.test(slot ?? ""));
+  return sockets.map((words) => `${words[1]} ${words[9]}`).sort();
 }
 
 /** Which device it is, and with whom it has shaken hands. When says nothing: a side that waited repeats it by itself. */

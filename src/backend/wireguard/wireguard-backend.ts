@@ -1,5 +1,5 @@
-// wireguard: the kernel's WireGuard device(s), one route for the whole overlay into each, and peers by `wg syncconf`, which
-// changes only what differs. The device is kept over restarts: traffic does not stop. Needs the kernel module and wireguard-tools.
+// wireguard: the kernel's WireGuard device(s), one route for the whole overlay into each, and peers by `wg`, which is
+// told only what differs. The device is kept over restarts: traffic does not stop. Needs the kernel module and wireguard-tools.
 import { parseWireguardOptions, type WireguardOptions } from "../../config/backend-options.js";
 import type { Prefix } from "../../addr/address.js";
 import type { PeerTable } from "../../dataplane/peer-table.js";
@@ -10,10 +10,10 @@ import { RipstopError } from "../../lib/errors.js";
 import type { Backend, BackendContext, DesiredPeers, Look, Overlay, PeerHop, RefusedPeer } from "../backend.js";
 import { RoutedOverlay, type Wiring } from "../routed-overlay.js";
 import { PLAIN } from "../simple-backend.js";
+import { configureDevice } from "./configure-device.js";
 import { KeyOwners } from "./key-owners.js";
-import { syncConfig } from "./sync-config.js";
 import { readOrMakeKey, type WireguardKey, wireguardKeyFile } from "./wireguard-key.js";
-import { chooseEndpoint, deviceConfig, readWireguardData, type WireguardPeer } from "./wireguard-peers.js";
+import { chooseEndpoint, readWireguardData, type WireguardPeer } from "./wireguard-peers.js";
 
 const TYPE = "wireguard";
 const OVERHEAD = 80;
@@ -137,9 +137,9 @@ class WireguardOverlay implements Overlay {
   async reconcile(table: PeerTable, since?: PeerTable | null): Promise<ReconcileReport> {
     const report = await this.#inner.reconcile(table, since);
     for (const tunnel of this.#parts.tunnels) {
-      const { privateKey } = this.#key;
-      const config = deviceConfig(privateKey, tunnel.listenPort, this.#parts.options, this.#peersOf(tunnel, table));
-      await syncConfig(this.#parts.run, tunnel.device, config);
+      const { run, options } = this.#parts;
+      const { device, listenPort } = tunnel;
+      await configureDevice(run, device, { key: this.#key, listenPort, options, peers: this.#peersOf(tunnel, table) });
     }
     return report;
   }

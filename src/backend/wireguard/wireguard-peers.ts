@@ -1,13 +1,10 @@
-// What a WireGuard device must know, as `wg syncconf` reads it, and by which address each peer is reached. Pure. Syncing removes
-// peers that are not listed, so a changed key leaves no stale peer behind.
+// What a WireGuard device must know of its peers, and by which address each of them is reached. Pure.
 import { z } from "zod";
 import type { Ipv4, Ipv6, Prefix } from "../../addr/address.js";
 import { parsePrefix, prefixContains } from "../../addr/prefix.js";
-import { formatPrefix } from "../../addr/prefix.js";
 import { foldKeys, isJsonObject } from "../../config/case-folded.js";
 import type { WireguardOptions } from "../../config/backend-options.js";
 import type { UnderlayAddress } from "../../host/host.js";
-import { formatUnderlay } from "../../host/text.js";
 import type { LeaseAttrs } from "../../lease/lease.js";
 import { isWireguardKey } from "./wireguard-key.js";
 
@@ -62,21 +59,4 @@ export function chooseEndpoint(
   const needed = own.publicIp === null || isPrivate(v4.address);
   const possible = own.publicIpv6 !== null && !isPrivate(own.publicIpv6) && !isPrivate(v6.address);
   return needed && possible ? v6 : v4;
-}
-
-export function deviceConfig(
-  privateKey: string,
-  listenPort: number,
-  options: Pick<WireguardOptions, "psk" | "keepaliveSeconds">,
-  peers: readonly WireguardPeer[],
-): string {
-  const lines = ["[Interface]", `PrivateKey = ${privateKey}`, `ListenPort = ${listenPort}`];
-  for (const { publicKey, endpoint, port, allowed } of peers) {
-    const host = endpoint.family === 6 ? `[${formatUnderlay(endpoint)}]` : formatUnderlay(endpoint);
-    lines.push("", "[Peer]", `PublicKey = ${publicKey}`, `Endpoint = ${host}:${port}`);
-    lines.push(`AllowedIPs = ${allowed.map(formatPrefix).join(", ")}`);
-    if (options.psk !== "") lines.push(`PresharedKey = ${options.psk}`);
-    lines.push(`PersistentKeepalive = ${options.keepaliveSeconds}`);
-  }
-  return `${lines.join("\n")}\n`;
 }

@@ -8,9 +8,10 @@ import { describe, test } from "node:test";
 import { parseIpv4 } from "../../../src/addr/ipv4.js";
 import { parseIpv6 } from "../../../src/addr/ipv6.js";
 import { parsePrefix } from "../../../src/addr/prefix.js";
+import { parseDump, planDevice } from "../../../src/backend/wireguard/device-plan.js";
 import { KeyOwners } from "../../../src/backend/wireguard/key-owners.js";
 import { readOrMakeKey, type WireguardKey } from "../../../src/backend/wireguard/wireguard-key.js";
-import { chooseEndpoint, deviceConfig, readWireguardData } from "../../../src/backend/wireguard/wireguard-peers.js";
+import { chooseEndpoint, readWireguardData } from "../../../src/backend/wireguard/wireguard-peers.js";
 import { formatUnderlay, parseUnderlay } from "../../../src/host/text.js";
 
 /** Both halves of a key as Node's crypto takes them, from WireGuard's base64. */
@@ -105,27 +106,74 @@ test("BackendData is read leniently, and what is wrong is named", () => {
   assert.match(JSON.stringify(readWireguardData(null)), /missing or no object/);
 });
 
-test("the configuration lists every peer with endpoint and prefixes, and nothing else", () => {
-  const publicKey = Buffer.alloc(32, 7).toString("base64");
-  const privateKey = Buffer.alloc(32, 1).toString("base64");
-  const v4 = parsePrefix("10.244.2.0/24");
-  const v6 = parsePrefix("fd00:2::/64");
+describe("what is written to a device", () => {
+  const key = (byte: number) => Buffer.alloc(32, byte).toString("base64");
+  const own = { privateKey: key(1), publicKey: key(2) };
+  const prefixes = ["10.244.2.0/24", "fd00:2::/64"].flatMap((text) => parsePrefix(text) ?? []);
   const endpoint = parseUnderlay("2001:db8::2");
-  assert.ok(v4 && v6 && endpoint);
-  const peer = { leaseKey: "k", publicKey, endpoint, port: 51821, allowed: [v4, v6] };
-  const text = deviceConfig(privateKey, 51820, { psk: privateKey, keepaliveSeconds: 25 }, [peer]);
-  assert.equal(
-    text,
-    `[Interface]
-PrivateKey = ${privateKey}
-ListenPort = 51820
-
-[Peer]
-PublicKey = ${publicKey}
+  assert.ok(endpoint);
+  const peer = { leaseKey: "k", publicKey: key(7), endpoint, port: 51821, allowed: prefixes };
+  const wanted = { key: own, listenPort: 51820, options: { psk: key(9), keepaliveSeconds: 25 }, peers: [peer] };
+  const device = [own.privateKey, own.publicKey, "51820", "off"];
+  const row = [peer.publicKey, key(9), "[2001:db8::2]:51821", "fd00:2::/64,10.244.2.0/24", "0", "0", "0", "25"];
+  const dump = (...rows: readonly (readonly string[])[]) => {
+    const found = parseDump(rows.map((words) => `${words.join("\t")}\n`).join(""));
+    assert.ok(found !== null);
+    return found;
+  };
+  const replaced = (words: readonly string[], at: number, word: string) => words.with(at, word);
+  const section = `[Peer]
+PublicKey = ${key(7)}
 Endpoint = [2001:db8::2]:51821
 AllowedIPs = 10.244.2.0/24, fd00:2::/64
-PresharedKey = ${privateKey}
-PersistentKeepalive = 25
-`,
-  );
+PresharedKey = ${key(9)}
+PersistentKeepalive = 25`;
+  const whole = `[Interface]
+PrivateKey = ${own.privateKey}
+ListenPort = 51820
+
+${section}`;
+
+  test("is nothing when it is as wanted, and everything when nothing is known of it", () => {
+    assert.deepEqual(planDevice(wanted, dump(device, row)), { kind: "nothing" });
+    assert.deepEqual(planDevice(wanted, null), { kind: "sync", text: whole });
+    assert.equal(parseDump("interface: flannel-wg\n"), null);
+    assert.equal(parseDump(""), null);
+  });
+
+  test("is everything when key, port or mark of the device differ", () => {
+    for (const [at, word] of [
+      [1, key(3)],
+      [1, "(none)"],
+      [2, "0"],
+      [3, "0x1"],
+    ] as const) {
+      const plan = planDevice(wanted, dump(replaced(device, at, word), row));
+      assert.deepEqual(plan, { kind: "sync", text: whole }, word);
+    }
+  });
+
+  test("are the peers alone that are new or differ in anything, and the keys of those that left", () => {
+    for (const [at, word] of [
+      [1, "(none)"],
+      [2, "(none)"],
+      [2, "[2001:db8::2]:51820"],
+      [3, "10.244.2.0/24"],
+      [7, "off"],
+    ] as const) {
+      const plan = planDevice(wanted, dump(device, replaced(row, at, word)));
+      assert.deepEqual(plan, { kind: "peers", add: section, remove: [] }, word);
+    }
+    const other = replaced(row, 0, key(8));
+    assert.deepEqual(planDevice(wanted, dump(device, other)), { kind: "peers", add: section, remove: [key(8)] });
+    assert.deepEqual(planDevice(wanted, dump(device, row, other)), { kind: "peers", add: "", remove: [key(8)] });
+  });
+
+  test("is everything when a preshared key is to go: adding cannot take it away", () => {
+    const without = { ...wanted, options: { psk: "", keepaliveSeconds: 0 } };
+    const bare = ["(none)", "off"] as const;
+    assert.equal(planDevice(without, dump(device, row)).kind, "sync");
+    const settled = dump(device, replaced(replaced(row, 1, bare[0]), 7, bare[1]));
+    assert.deepEqual(planDevice(without, settled), { kind: "nothing" });
+  });
 });
