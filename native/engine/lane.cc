@@ -55,13 +55,14 @@ void GatherDrain::Take(pkt::Batch& batch) {
 }
 
 EncapLane::EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
-                     pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown)
+                     pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown, uint32_t lanes)
     : overlay_(overlay),
       segments_(segments),
       big_(big),
       tap_(tap),
       coalesces_(underlay.capabilities().tunnel_super_packets),
       udp_(underlay.capabilities().udp_super_packets),
+      limiter_(lanes),
       forward_drain_(underlay, segments, counters_, false, tap, Point::kUnderlay, &traffic_),
       reply_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),
       punt_drain_(overlay, segments, answers_, true, tap, Point::kOverlay),

@@ -29,8 +29,10 @@ class EncapLane {
  public:
   // `big`: frames for super-packets, used when the underlay port takes encapsulated ones.
   // `unknown`: takes what no peer holds, which is answered or dropped otherwise, and all punts.
+  // `lanes`: of this kind, which divide what may be answered.
   EncapLane(port::Port& overlay, port::Port& underlay, pkt::FramePool& segments,
-            pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown = nullptr);
+            pkt::FramePool& big, capture::Tap& tap, pkt::Drain* unknown = nullptr,
+            uint32_t lanes = 1);
   // One burst; returns the frames received.
   uint32_t Run(const fwd::Snapshot* table, uint64_t now_ns);
   // The two halves of Run, for whoever adopts the table between them.

@@ -56,7 +56,7 @@ Worker::Worker(const WorkerOptions& options, port::Port& overlay, port::Port& un
       publisher_(publisher),
       segments_(std::move(segments)),
       big_(std::move(big)),
-      encap_(overlay, underlay, *segments_, *big_, tap_),
+      encap_(overlay, underlay, *segments_, *big_, tap_, nullptr, options.workers),
       decap_(underlay, overlay, *segments_, *big_, tap_),
       wake_(std::move(wake)),
       rest_(overlay.wait_fd(), underlay.wait_fd(), wake_.get(), options.busy_poll_us) {

@@ -21,6 +21,7 @@ namespace engine {
 
 struct WorkerOptions {
   uint32_t index = 0;                // Seat in the publisher.
+  uint32_t workers = 1;              // Of the data plane.
   uint32_t busy_poll_us = 0;         // Spin this long before sleeping.
   int cpu = -1;                      // Runs there only; -1: wherever it may.
   uint64_t* heartbeat_ns = nullptr;  // Where the BPF programs look; may be null (no steering).

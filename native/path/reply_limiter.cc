@@ -12,6 +12,11 @@ constexpr uint32_t kGlobalBurst = 50;
 // 5 at once and 5 a second: never more than 10 in any one second.
 constexpr uint64_t kSourceIntervalNs = 200'000'000;
 constexpr uint32_t kSourceBurst = 5;
+constexpr uint32_t kMix = 2654435761;  // Odd, so that no two hashes become one.
+
+uint32_t Divided(uint32_t burst, uint64_t lanes) {
+  return std::max<uint32_t>(1, burst / static_cast<uint32_t>(lanes));
+}
 
 }  // namespace
 
@@ -27,12 +32,11 @@ void ReplyLimiter::Bucket::Refill(uint64_t now_ns, uint64_t interval_ns, uint32_
 }
 
 bool ReplyLimiter::Allow(uint64_t now_ns, uint32_t source_hash) {
-  Bucket& source = per_source_[source_hash % kBuckets];
-  // A stranger takes the bucket over, full: what many addresses may get together is the global
-  // bucket's matter.
-  if (source.source_hash != source_hash) source = Bucket{now_ns, kSourceBurst, source_hash};
-  source.Refill(now_ns, kSourceIntervalNs, kSourceBurst);
-  global_.Refill(now_ns, kGlobalIntervalNs, kGlobalBurst);
+  // Addresses that differ in their last byte alone, as those of a node's pods do, have a bucket
+  // each; others may share one, and then what it holds.
+  Bucket& source = per_source_[source_hash * kMix >> (32 - kBucketBits)];
+  source.Refill(now_ns, kSourceIntervalNs * lanes_, Divided(kSourceBurst, lanes_));
+  global_.Refill(now_ns, kGlobalIntervalNs * lanes_, Divided(kGlobalBurst, lanes_));
   if (source.tokens == 0 || global_.tokens == 0) return false;
   --source.tokens;
   --global_.tokens;

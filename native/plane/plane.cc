@@ -127,6 +127,7 @@ base::Status Plane::MakeWorkers() {
   for (uint32_t i = 0; i < options_.workers; ++i) {
     engine::WorkerOptions worker;
     worker.index = i;
+    worker.workers = options_.workers;
     worker.busy_poll_us = options_.busy_poll_us;
     if (!options_.cpus.empty())
       worker.cpu = static_cast<int>(options_.cpus[i % options_.cpus.size()]);
