@@ -72,11 +72,15 @@ class Bench {
   }
   // The kernel stack that plays the pod of this side, on a device whose frames the worker gets.
   bool AddPod(const std::string& device) const {
-    return Here("link set " + device + " address 02:00:00:00:00:01 mtu 1450 up") &&
-           Here(std::string("address add ") + kHerePod + "/24 dev " + device) &&
-           Here("route add 10.244.2.0/24 dev " + device) &&
+    return Here("link set " + device + " address 02:00:00:00:00:01 up") && AddBarePod(device) &&
            Here("neighbor add 10.244.2.5 lladdr 02:00:00:00:00:02 dev " + device +
                 " nud permanent");
+  }
+  // The same on a device without Ethernet.
+  bool AddBarePod(const std::string& device) const {
+    return Here("link set " + device + " mtu 1450 up") &&
+           Here(std::string("address add ") + kHerePod + "/24 dev " + device) &&
+           Here("route add 10.244.2.0/24 dev " + device);
   }
   // Runs in a thread that lives in that namespace.
   template <typename Result>
@@ -116,7 +120,7 @@ inline base::UniqueFd Bound(int type, const char* address, uint16_t port) {
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (type == SOCK_DGRAM)
     (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
-  const timeval patience{20, 0};
+  const timeval patience{30, 0};
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   (void)setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const sockaddr_in at = At(address, port);
@@ -136,7 +140,7 @@ inline uint64_t TcpBulk(const Bench& bench, bool from_here, uint64_t bytes) {
     EXPECT_EQ(listen(listener.get(), 1), 0);
     listening.set_value();
     base::UniqueFd fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    const timeval patience{20, 0};
+    const timeval patience{30, 0};
     (void)setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     std::vector<uint8_t> buffer(256 * 1024);
     uint64_t at = 0;
