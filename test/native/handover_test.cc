@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,11 +19,16 @@ using port::Turn;
 
 constexpr int kFlows = 32;  // Enough that a hash would give each owner some.
 
-int Drain(int fd) {
+// Reads until `wanted` have come, and then what else there is.
+int Drain(int fd, int wanted) {
   char buffer[2048];
   int count = 0;
-  while (read(fd, buffer, sizeof buffer) > 0) ++count;
-  return count;
+  for (;;) {
+    pollfd waiting{fd, POLLIN, 0};
+    if (poll(&waiting, 1, count < wanted ? 30'000 : 0) != 1) return count;
+    if (read(fd, buffer, sizeof buffer) <= 0) return count;
+    ++count;
+  }
 }
 
 // One datagram from each of several sockets.
@@ -64,15 +70,15 @@ TEST_F(HandoverTest, ADeviceGivesAllToItsOwnerThenToTheSuccessorAndToThatOnesSuc
     port::TunDevice successor = Tun();
     EXPECT_TRUE(successor.joined);
     SendFlows("10.9.0.2", 9);
-    EXPECT_EQ(Drain(owner.fd.get()), kFlows);
-    EXPECT_EQ(Drain(successor.fd.get()), 0);
+    EXPECT_EQ(Drain(owner.fd.get(), kFlows), kFlows);
+    EXPECT_EQ(Drain(successor.fd.get(), 0), 0);
     ASSERT_TRUE(GiveDeviceTo(Turn::kSuccessor, successor.fd.get()).ok());
     SendFlows("10.9.0.2", 9);
-    EXPECT_EQ(Drain(owner.fd.get()), 0);
-    EXPECT_EQ(Drain(successor.fd.get()), kFlows);
+    EXPECT_EQ(Drain(successor.fd.get(), kFlows), kFlows);
+    EXPECT_EQ(Drain(owner.fd.get(), 0), 0);
     owner = std::move(successor);  // The old descriptor is closed.
     SendFlows("10.9.0.2", 9);
-    EXPECT_EQ(Drain(owner.fd.get()), kFlows);
+    EXPECT_EQ(Drain(owner.fd.get(), kFlows), kFlows);
   }
 }
 
@@ -94,15 +100,15 @@ TEST_F(HandoverTest, APortGivesAllToItsOwnerThenToTheSuccessorAndToThatOnesSucce
     port::UdpSocket successor = Udp();
     ASSERT_TRUE(GivePortTo(Turn::kPredecessor, successor.fd.get()).ok());
     SendFlows("127.0.0.1", 8285);
-    EXPECT_EQ(Drain(owner.fd.get()), kFlows);
-    EXPECT_EQ(Drain(successor.fd.get()), 0);
+    EXPECT_EQ(Drain(owner.fd.get(), kFlows), kFlows);
+    EXPECT_EQ(Drain(successor.fd.get(), 0), 0);
     ASSERT_TRUE(GivePortTo(Turn::kSuccessor, successor.fd.get()).ok());
     SendFlows("127.0.0.1", 8285);
-    EXPECT_EQ(Drain(owner.fd.get()), 0);
-    EXPECT_EQ(Drain(successor.fd.get()), kFlows);
+    EXPECT_EQ(Drain(successor.fd.get(), kFlows), kFlows);
+    EXPECT_EQ(Drain(owner.fd.get(), 0), 0);
     owner = std::move(successor);
     SendFlows("127.0.0.1", 8285);
-    EXPECT_EQ(Drain(owner.fd.get()), kFlows);
+    EXPECT_EQ(Drain(owner.fd.get(), kFlows), kFlows);
   }
 }
 

@@ -139,7 +139,7 @@ TEST(MemoryPort, CarriesPacketsBetweenTwoThreadsWithoutLossWhenTheSenderRetries)
   pkt::Batch batch;
   for (uint32_t expected = 0; expected < kPackets;) {
     pollfd waiting{pair.b->wait_fd(), POLLIN, 0};
-    ASSERT_EQ(poll(&waiting, 1, 5000), 1) << "stuck at packet " << expected;
+    ASSERT_EQ(poll(&waiting, 1, 30'000), 1) << "stuck at packet " << expected;
     pair.b->Receive(batch, pair.b_counters);
     for (pkt::Packet* packet : batch) ASSERT_EQ(base::LoadBe32(packet->data), expected++);
     pkt::GiveAll(batch);

@@ -65,7 +65,7 @@ class PathMtuListener : public test::Sandboxed<testing::TestWithParam<int>> {
     return TooBig(node, mtu, family() == 4 ? 3 : 2, family() == 4 ? 4 : 0);
   }
   bool Until(const std::function<bool()>& condition) const {
-    for (const uint64_t end = base::MonotonicNs() + 5'000'000'000; base::MonotonicNs() < end;) {
+    for (const uint64_t end = base::MonotonicNs() + 30'000'000'000; base::MonotonicNs() < end;) {
       if (condition()) return true;
       std::this_thread::yield();
     }

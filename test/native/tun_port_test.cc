@@ -33,7 +33,7 @@ class TunPortTest : public test::Sandboxed<> {
   }
   uint32_t ReceiveSome(pkt::Batch& batch) {
     pollfd waiting{port_->wait_fd(), POLLIN, 0};
-    poll(&waiting, 1, 2000);
+    poll(&waiting, 1, 30'000);
     return port_->Receive(batch, counters_);
   }
   static sockaddr_in Address(uint32_t ip, uint16_t port) {
@@ -142,7 +142,7 @@ TEST_F(TunPortTest, GivesPacketsToTheStackWhichFillsPartialChecksums) {
   for (uint32_t i = 0; i < 2; ++i) {
     uint8_t datagram[200];
     pollfd waiting{udp.get(), POLLIN, 0};
-    ASSERT_EQ(poll(&waiting, 1, 2000), 1);
+    ASSERT_EQ(poll(&waiting, 1, 30'000), 1);
     ASSERT_EQ(recv(udp.get(), datagram, sizeof datagram, MSG_DONTWAIT), 100);
     EXPECT_EQ(base::LoadBe32(datagram), i);
   }

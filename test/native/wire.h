@@ -77,8 +77,8 @@ class Wire {
   bool Send(const Frame& frame) {
     return send(fd_.get(), frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
   }
-  // The next frame, waiting at most two seconds for it.
-  std::optional<Frame> Read(int timeout_ms = 2000) {
+  // The next frame; gives up after half a minute, which only a lost one takes.
+  std::optional<Frame> Read(int timeout_ms = 30'000) {
     pollfd waiting{fd_.get(), POLLIN, 0};
     if (poll(&waiting, 1, timeout_ms) != 1) return std::nullopt;
     Frame frame(70000);
