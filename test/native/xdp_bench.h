@@ -71,7 +71,8 @@ class OnVeth : public testing::TestWithParam<XdpMode> {
   }
   // Every frame that nobody waits for or sends is back in the pool.
   void ExpectConserved() { EXPECT_EQ(port_->umem()->census().lent, 0U); }
-  // A frame comes back when the kernel has let go of it, which is a moment after the far end has it.
+  // A frame comes back when the kernel has let go of it, which is a moment after the far end has
+  // it.
   void ExpectAllSent() {
     for (const uint64_t end = base::MonotonicNs() + 30'000'000'000;
          port_->statistics().tx_pending != 0 && base::MonotonicNs() < end;)
