@@ -39,7 +39,7 @@ export async function startDaemon(lock: LabLock, directory: string, spec: Daemon
   } finally {
     closeSync(output);
   }
-  return waitFor(`${spec.name} to start`, () => readRecord(record), { timeoutMs: 5000, everyMs: 2 });
+  return waitFor(`${spec.name} to start`, () => readRecord(record), { timeoutMs: 30_000, everyMs: 2 });
 }
 
 /** The recorded process when it is still that process; null otherwise. */

@@ -28,7 +28,7 @@ async function vtepNow(runner: Runner, node: LabNode, subnet: NodeSubnet, signal
     `${KERNEL_PEER_DEVICE} in ${node.namespace}`,
     () => linkMac(runner, node.namespace, KERNEL_PEER_DEVICE),
     {
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       ...(signal === undefined ? {} : { signal }),
     },
   );

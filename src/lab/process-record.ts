@@ -51,7 +51,7 @@ export async function stopProcesses(identities: readonly ProcessIdentity[], grac
   } catch {
     await signalAll(identities, "SIGKILL");
     await waitFor("killed processes to disappear", gone, {
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       remedy: "see `ps` for processes in state D",
     });
   }

@@ -24,7 +24,7 @@ test("a killed member is nothing; without a quorum peers stay; with it back chan
   const put = (name: string) => first.ctl(["put", `${PREFIX}/subnets/${name}`, '{"PublicIP":"192.0.2.1"}']);
   await put("10.1.1.0-24");
   const log = new SnapshotLog(store.watchLeases(stop.signal));
-  await until("the lease", () => log.keys().length === 1, 20_000);
+  await until("the lease", () => log.keys().length === 1, 60_000);
   await third.stop();
   await until(
     "two members answer",
@@ -35,9 +35,9 @@ test("a killed member is nothing; without a quorum peers stay; with it back chan
       ),
     20_000,
   );
-  await until("the second lease", () => log.keys().length === 2, 20_000);
+  await until("the second lease", () => log.keys().length === 2, 60_000);
   await second.stop();
-  await until("the lost quorum is noticed", () => !store.health().connected, 20_000);
+  await until("the lost quorum is noticed", () => !store.health().connected, 60_000);
   assert.equal(log.keys().length, 2);
   second.start();
   third.start();
@@ -50,6 +50,6 @@ test("a killed member is nothing; without a quorum peers stay; with it back chan
       ),
     30_000,
   );
-  await until("the third lease", () => log.keys().length === 3, 20_000);
+  await until("the third lease", () => log.keys().length === 3, 60_000);
   assert.ok(!log.everMissed("10.1.1.0-24"));
 });

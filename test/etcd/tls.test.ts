@@ -39,7 +39,7 @@ async function secured(t: TestContext, extra: (caFile: string) => readonly strin
 }
 
 const answers = (list: Secured["list"], options: Partial<EtcdOptions>) =>
-  until("the server answers over TLS", () => list(options).then(...YES_OR_NO), 20_000);
+  until("the server answers over TLS", () => list(options).then(...YES_OR_NO), 60_000);
 const YES_OR_NO = [() => true, () => false] as const;
 
 test("the authority alone is enough; another authority is refused with the flag to check", async (t) => {
@@ -58,7 +58,7 @@ test("a certificate for another host is refused, and the message says so", async
     const error = await list({ caFile: ca.certificate }).then(() => assert.fail("it was taken"), String);
     return /altnames/.test(error);
   };
-  await until("the refusal of the name", said, 20_000);
+  await until("the refusal of the name", said, 60_000);
 });
 
 test("a server that demands client certificates takes ours, also after they were renewed on disk", async (t) => {
@@ -92,7 +92,7 @@ test("a server that demands client certificates takes ours, also after they were
   assert.equal(snapshots, 0);
   await copyFile(client.certificate, used.certFile);
   await copyFile(client.key, used.keyFile);
-  await until("the new files are used", () => store.health().connected, 20_000);
+  await until("the new files are used", () => store.health().connected, 60_000);
   stop.abort();
   await following;
 });

@@ -17,7 +17,7 @@ import { type AgentHost, withAgentHost } from "../support/agent-host.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 
 const runner = new Runner();
-const WITHIN = { timeoutMs: 15_000, everyMs: 50 };
+const WITHIN = { timeoutMs: 30_000, everyMs: 50 };
 
 test("a node's new address is followed by its lease, its device and its peers, and its subnet stays", {
   skip: rootNeeded,

@@ -82,11 +82,11 @@ test("a killed data plane costs milliseconds, and the agent starts another", { s
     const { pid } = await planeOf(one);
     const ping = new PingRun({ from: one.pod, address: await addressOf(other), count: 1000, intervalMs: 2 });
     await waitFor("the ping to be under way", async () => ping.answers >= 200 || null, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       everyMs: 1,
     });
     process.kill(pid, "SIGKILL");
-    await waitFor("another data plane", async () => successor(one, pid), { timeoutMs: 15_000 });
+    await waitFor("another data plane", async () => successor(one, pid), { timeoutMs: 30_000 });
     const result = await ping.result();
     assert.ok(result.received > 900, `${result.lost} of ${result.sent} pings lost`);
     // How long on a machine that does nothing else, test/netns/faults.test.ts knows.

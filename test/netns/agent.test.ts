@@ -256,7 +256,7 @@ test("a start without the store goes on from what the node remembers", { skip: r
     assert.match(status.reasons.join(), /the store is away/);
     assert.match(host.ip("-o -4 address show dev flannel.1"), new RegExp(`${lease?.replace("-24", "")}/32`));
     host.showStore();
-    await until("the store is back", () => host.status().condition === "ok", 20_000);
+    await until("the store is back", () => host.status().condition === "ok", 60_000);
     assert.deepEqual(await host.leases(), [lease]);
   });
 });

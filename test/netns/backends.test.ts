@@ -229,7 +229,7 @@ async function moveAway(plan: LabPlan, node: LabNode): Promise<void> {
 async function awaitPeers(node: LabNode, peers: number): Promise<void> {
   const count = async () => (await runningPlane(node))?.inspection.peers;
   await waitFor(`${peers} peers in the data plane`, async () => (await count()) === peers || null, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     explain: async () => `it has ${await count()}`,
   });
 }
@@ -285,7 +285,7 @@ test("udp: the overlay comes back when the data plane is killed and when flannel
     const { pid } = first;
     process.kill(pid, "SIGKILL");
     await waitFor("another data plane", async () => ((await runningPlane(one))?.pid ?? pid) !== pid || null, {
-      timeoutMs: 15_000,
+      timeoutMs: 30_000,
     });
     await assertReaches(one, other);
     await ip(one, "link", "delete", "flannel0");
@@ -299,7 +299,7 @@ test("vxlan: a dual-stack data plane comes back when either of its devices is re
     for (const device of ["flannel-v6.1", "flannel.1"]) {
       await ip(one, "link", "delete", device);
       await waitFor(`the data plane to carry both families over a new ${device}`, () => carriesBoth(one, other), {
-        timeoutMs: 15_000,
+        timeoutMs: 30_000,
       });
     }
   }),

@@ -264,7 +264,7 @@ async function withWrongInterface(plan: LabPlan, node: LabNode, body: () => void
   const agent = spawn("ip", ["netns", "exec", node.namespace, ...argv], { stdio: "ignore" });
   try {
     const status = () => ripstop(node, "status", "--run-dir", `${node.directory}/run`).stdout;
-    await until("the agent runs on nat0", () => /on nat0/.test(status()), 20_000);
+    await until("the agent runs on nat0", () => /on nat0/.test(status()), 60_000);
     body();
   } finally {
     agent.kill("SIGTERM");

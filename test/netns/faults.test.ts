@@ -120,13 +120,13 @@ async function strike(node: LabNode, signal: Signal, ends: Ends): Promise<Cost> 
   const { packets, before } = STREAMS[signal];
   const load = runUdpLoad({ ...ends, rate: RATE, packets, size: 200, realtime: LONG, missingQuietMs: 100 });
   await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > before || null, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 25,
   });
   process.kill(pid, signal);
   const { lost, sink, sender } = await load;
   if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
-  await waitFor("a running data plane", async () => running(node), { timeoutMs: 20_000 });
+  await waitFor("a running data plane", async () => running(node), { timeoutMs: 30_000 });
   assert.equal(sink.corrupt, 0);
   return {
     lost: lost - sink.socket_drops,
@@ -191,7 +191,7 @@ test("a data plane whose device somebody removes gives way to the kernel, and an
           const view = await runningPlane(one);
           return view !== null && view.pid !== pid ? true : null;
         },
-        { timeoutMs: 10_000 },
+        { timeoutMs: 30_000 },
       );
       context.diagnostic(`${name} removed: another data plane after ${(performance.now() - begin).toFixed(0)} ms`);
       const { lost, sender } = await load;

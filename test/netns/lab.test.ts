@@ -43,7 +43,7 @@ test("up repairs what was taken away and leaves the rest as it was", { skip: roo
   await withLab({ kernelPeers: [1, 2] }, async (plan) => {
     const sleeper = spawn("ip", ["netns", "exec", `${testPrefix}p1`, "sleep", "1000"], { stdio: "ignore" });
     await waitFor("the sleeper", async () => ((await processesIn([`${testPrefix}p1`])).length > 0 ? true : null), {
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
     });
     await runner.ip(null, [`netns delete ${testPrefix}n2`]);
     await runner.ip(`${testPrefix}n1`, ["link delete cni0"]);
@@ -115,7 +115,7 @@ async function killUpAt(stage: string, directory: string): Promise<void> {
     if (stage === "cable") return (await hasCable()) || null;
     return lines >= Number(stage.split(" ")[1]) || null;
   };
-  await waitFor(`stage ${stage} of lab up`, reached, { timeoutMs: 10_000, everyMs: 1 });
+  await waitFor(`stage ${stage} of lab up`, reached, { timeoutMs: 30_000, everyMs: 1 });
   child.kill("SIGKILL");
   await ended;
 }

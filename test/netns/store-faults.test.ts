@@ -89,7 +89,7 @@ const ONE_MEMBER: readonly Fault[] = [
           () => null,
           () => true,
         );
-      await waitFor("the database to be full", filled, { timeoutMs: 20_000, everyMs: 1 });
+      await waitFor("the database to be full", filled, { timeoutMs: 30_000, everyMs: 1 });
     },
     mend: async (etcd) => {
       await etcd.ctl(["del", "/filler"]).catch(() => undefined);
@@ -108,7 +108,7 @@ const ONE_MEMBER: readonly Fault[] = [
     mend: async (etcd) => {
       const back = async () =>
         (await etcd.ctl(["get", "--prefix", "--keys-only", SUBNETS])).match(/subnets/g)?.length === 2;
-      await waitFor("both leases to be back", async () => (await back()) || null, { timeoutMs: 5_000, everyMs: 50 });
+      await waitFor("both leases to be back", async () => (await back()) || null, { timeoutMs: 30_000, everyMs: 50 });
     },
   },
   {
@@ -211,7 +211,7 @@ async function startTraffic(from: LabNode, to: LabNode): Promise<{ readonly lost
       if (stop.signal.aborted) return lost;
     }
   })();
-  await waitFor("the ping to be under way", async () => first.answers >= 20 || null, { timeoutMs: 10_000, everyMs: 1 });
+  await waitFor("the ping to be under way", async () => first.answers >= 20 || null, { timeoutMs: 30_000, everyMs: 1 });
   return {
     lost: () => {
       stop.abort();

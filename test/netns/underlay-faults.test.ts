@@ -64,10 +64,10 @@ test("pods reach each other within a second of every repair of the underlay, and
         const begin = performance.now();
         const there = what === "another address" ? moved : one.underlay;
         const works = async () => (await sendsTo(runner, two, there)) && (await answers(runner, one, address));
-        await waitFor(`answers after: ${what}`, async () => (await works()) || null, { timeoutMs: 15_000, everyMs: 5 });
+        await waitFor(`answers after: ${what}`, async () => (await works()) || null, { timeoutMs: 30_000, everyMs: 5 });
         took.set(what, [...(took.get(what) ?? []), performance.now() - begin]);
         await waitFor(`the data plane after: ${what}`, async () => ((await runningPlane(one)) !== null ? true : null), {
-          timeoutMs: 20_000,
+          timeoutMs: 30_000,
         });
       }
       // The first rounds fill caches.

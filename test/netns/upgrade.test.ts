@@ -127,7 +127,7 @@ async function version(node: LabNode, wanted: string): Promise<void> {
   await waitFor(
     `a data plane of version ${wanted}`,
     async () => ((await runningPlane(node))?.version === wanted ? true : null),
-    { timeoutMs: 20_000, everyMs: 20 },
+    { timeoutMs: 30_000, everyMs: 20 },
   );
 }
 

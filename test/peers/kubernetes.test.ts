@@ -145,7 +145,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
         await cluster.patchNode(nameOf(three), {
           spec: { podCIDR: cidrsOf(scene, three)[0], podCIDRs: cidrsOf(scene, three) },
         });
-        await until("the late node is up", async () => (await condition(scene, three)) === "False FlannelIsUp", 20_000);
+        await until("the late node is up", async () => (await condition(scene, three)) === "False FlannelIsUp", 60_000);
         await awaitReachability(runner, plan, subnets);
         await exchangeBothWays(one, three);
 
@@ -194,7 +194,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
       });
       await cluster.stopServer();
       const away = performance.now();
-      await until("the agent knows", async () => (await statusOf(one)).agent?.store.connected === false, 20_000);
+      await until("the agent knows", async () => (await statusOf(one)).agent?.store.connected === false, 60_000);
       await until("the time away is over", () => performance.now() - away > AWAY_MS, AWAY_MS + 5_000);
       assert.equal(await peersOf(one), 2);
       await cluster.accountConfig("agent.conf").catch(() => undefined);
@@ -213,7 +213,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
       assert.equal(lost, 0);
 
       await cluster.kubectl(["delete", "node", nameOf(three)]);
-      await until("the deleted node is no peer", async () => (await peersOf(one)) === 1, 20_000);
+      await until("the deleted node is no peer", async () => (await peersOf(one)) === 1, 60_000);
       await cluster.createNode(nameOf(three), cidrsOf(scene, three));
       await until("the node that came again is one", async () => (await peersOf(one)) === 2, 30_000);
       await awaitReachability(runner, scene.plan, scene.subnets);
@@ -239,11 +239,11 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
           deadlineSeconds: 60,
         });
         await cluster.annotate("liar", lie);
-        await until("it is believed to be a node", async () => (await peersOf(one)) === 6, 20_000);
+        await until("it is believed to be a node", async () => (await peersOf(one)) === 6, 60_000);
         const contested = async (node: LabNode) => (await statusOf(node)).agent?.contested.map(({ key }) => key);
         assert.deepEqual(await contested(one), ["liar", "liar"], "the liar goes by an alias where its victim is known");
         const refusing = async () => String((await statusOf(three)).agent?.refused.map(({ key }) => key));
-        await until("the victim knows better", async () => (await refusing()) === "liar,liar", 20_000);
+        await until("the victim knows better", async () => (await refusing()) === "liar,liar", 60_000);
         for (const nonsense of [
           "",
           "{",
@@ -272,7 +272,7 @@ describe("the Kubernetes store against a real API server", { skip }, () => {
           await exchangeBothWays(one, two);
         }
         await cluster.kubectl(["delete", "node", "liar"]);
-        await until("nobody claims it any more", async () => (await contested(one))?.length === 0, 20_000);
+        await until("nobody claims it any more", async () => (await contested(one))?.length === 0, 60_000);
         await exchangeBothWays(one, three);
       },
       { ipv6: true },

@@ -19,7 +19,7 @@ export async function restingCounters(source: CounterSource): Promise<Counters> 
       last = text;
       return null;
     },
-    { timeoutMs: 5000, everyMs: 30 },
+    { timeoutMs: 30_000, everyMs: 30 },
   );
 }
 

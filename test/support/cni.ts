@@ -73,7 +73,7 @@ export async function assertPodsTalk(
   for (const { from, to, address } of ways) {
     const ping = ["-n", "-c", "1", "-W", "1", address];
     await waitFor(`an answer of ${address}`, async () => (await runner.runIn(from, "ping", ping)).code === 0 || null, {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     });
     await runTcpCheck({ from, to, address, mebibytes: 4 });
   }

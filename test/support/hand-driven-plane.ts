@@ -64,7 +64,7 @@ export class HandDrivenPlane {
       if (child.exitCode !== null) throw new Error(`the data-plane process ended: ${said}`);
       return DataplaneClient.connect(socket, { deadlineMs: 2000 }).catch(() => null);
     };
-    const client = await waitFor("the data-plane process", connect, { timeoutMs: 10_000 });
+    const client = await waitFor("the data-plane process", connect, { timeoutMs: 30_000 });
     try {
       await client.hello("control");
       await client.open(options);

@@ -26,7 +26,7 @@ export class ClassicProxies {
         const ping = ["-n", "-q", "-c", "1", "-W", "1", there.address];
         return (await new Runner().runIn(there.from, "ping", ping)).code === 0 ? true : null;
       };
-      await waitFor("the classic proxies to carry a ping", reached, { timeoutMs: 10_000, signal });
+      await waitFor("the classic proxies to carry a ping", reached, { timeoutMs: 30_000, signal });
       return proxies;
     } catch (error) {
       proxies.stop();
