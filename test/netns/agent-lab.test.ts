@@ -123,7 +123,7 @@ async function awaitRoute(node: LabNode, subnet: string, wanted: RegExp): Promis
   const family = subnet.includes(":") ? "-6" : "-4";
   const route = () => runner.must("ip", ["-n", node.namespace, family, "route", "show", subnet]);
   await waitFor(`the route to ${subnet} to be as ${wanted}`, async () => wanted.test(await route()) || null, {
-    timeoutMs: 8_000,
+    timeoutMs: 30_000,
     explain: route,
   });
 }
