@@ -2,6 +2,8 @@
 // looks like is asked of a real server (test/peers).
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { CurrentCredentials } from "../../src/store/kube/current-credentials.js";
+import { KubeHttpApi } from "../../src/store/kube/http-api.js";
 
 type Json = Record<string, unknown>;
 interface Stored {
@@ -25,6 +27,8 @@ export class FakeKube {
   /** Only this bearer token is let in, when set. */
   token: string | null = null;
   eventsForbidden = false;
+  /** Requests are taken and never answered, as by what stands before a server that is gone. */
+  silent = false;
   readonly #history: { version: number; type: string; node: Stored }[] = [];
   readonly #watchers = new Map<ServerResponse, number>();
   readonly #server: Server;
@@ -42,6 +46,12 @@ export class FakeKube {
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** A way to it for who needs no credentials: the program that reads them takes longer than a whole test. */
+  client(callMs?: number): KubeHttpApi {
+    const credentials = { server: this.url, headers: {}, trusting: false, files: [], lasting: true };
+    return new KubeHttpApi(new CurrentCredentials({ apiUrl: this.url, kubeconfigFile: "" }, credentials), callMs);
   }
 
   get watchers(): number {
@@ -141,6 +151,7 @@ export class FakeKube {
     for await (const chunk of request) body += String(chunk);
     this.times.push(performance.now());
     this.calls.push(`${request.method} ${url.pathname}${url.searchParams.has("watch") ? " watch" : ""}`);
+    if (this.silent) return;
     if (this.token !== null && request.headers.authorization !== `Bearer ${this.token}`) return status(response, 401);
     if (this.failWith !== null) {
       if (this.retryAfter !== null) response.setHeader("Retry-After", String(this.retryAfter));

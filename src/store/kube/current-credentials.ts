@@ -15,7 +15,8 @@ export class CurrentCredentials {
   #files: string;
   #reading: Promise<void> | null = null;
 
-  private constructor(source: KubeSource, credentials: Credentials) {
+  /** `credentials`: as just read from `source`. */
+  constructor(source: KubeSource, credentials: Credentials) {
     this.#source = source;
     this.#credentials = credentials;
     this.#files = fileTimes(credentials);

@@ -28,12 +28,15 @@ interface Call {
 
 export class KubeHttpApi implements KubeApi {
   readonly #credentials: CurrentCredentials;
+  readonly #callMs: number;
   #agent: { readonly identity: string; readonly agent: http.Agent } | null = null;
   /** A busy server asked for silence until then (performance.now()). */
   #heldUntilMs = 0;
 
-  private constructor(credentials: CurrentCredentials) {
+  /** `callMs`: how long an answer may take, and a watch until it is taken. */
+  constructor(credentials: CurrentCredentials, callMs = CALL_MS) {
     this.#credentials = credentials;
+    this.#callMs = callMs;
   }
 
   static async open(source: KubeSource): Promise<KubeHttpApi> {
@@ -96,8 +99,7 @@ export class KubeHttpApi implements KubeApi {
     });
     const path = `/api/v1/nodes?${query}`;
     await this.#untilNotHeld(signal);
-    const response = await this.#send({ method: "GET", path }, signal);
-    if (response.statusCode !== 200) await this.#refuse(response, path);
+    const response = await this.#openStream(path, signal);
     listener.opened();
     response.setTimeout(WATCH_SILENCE_MS, () =>
       response.destroy(new Error(`nothing was heard for ${WATCH_SILENCE_MS / 1000} s`)),
@@ -111,6 +113,18 @@ export class KubeHttpApi implements KubeApi {
       signal.throwIfAborted();
       if (error instanceof KubeGone) throw error;
       throw this.#broken(path, error);
+    }
+  }
+
+  /** The stream may last; that it begins may not: what takes connections and says nothing would keep us till the next list. */
+  async #openStream(path: string, signal: AbortSignal): Promise<http.IncomingMessage> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(new DOMException("", "TimeoutError")), this.#callMs);
+    try {
+      const response = await this.#send({ method: "GET", path }, AbortSignal.any([signal, late.signal]));
+      return response.statusCode === 200 ? response : await this.#refuse(response, path);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -146,7 +160,7 @@ export class KubeHttpApi implements KubeApi {
     read: (response: http.IncomingMessage) => Promise<T>,
   ): Promise<T | null> {
     await this.#untilNotHeld(signal);
-    const bound = AbortSignal.any([signal, AbortSignal.timeout(CALL_MS)]);
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(this.#callMs)]);
     let response = await this.#send(call, bound);
     if (response.statusCode === 401) {
       // A token that was rotated since we read it.
@@ -244,7 +258,9 @@ export class KubeHttpApi implements KubeApi {
 
   #broken(path: string, error: unknown): Error {
     if (error instanceof RipstopError || error instanceof KubeGone) return error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const late = error instanceof Error && record(error.cause)["name"] === "TimeoutError";
+    const said = error instanceof Error ? error.message : String(error);
+    const reason = late ? `nothing within ${this.#callMs / 1000} s` : said;
     return new RipstopError(
       "STORE_UNAVAILABLE",
       `the Kubernetes API at ${this.describe()} does not answer ${path.split("?")[0]} (${reason}); check the API server and the way to it`,

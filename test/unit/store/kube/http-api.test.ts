@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { readCredentials } from "../../../../src/store/kube/credentials.js";
 import { KubeHttpApi } from "../../../../src/store/kube/http-api.js";
 import { FakeKube } from "../../../support/fake-kube.js";
+import { until } from "../../../support/until.js";
 
-const signal = AbortSignal.timeout(60_000);
+const signal = new AbortController().signal;
 let kube: FakeKube;
 let folder: string;
 
@@ -39,7 +40,7 @@ describe("requests to the API server", () => {
   });
 
   it("wait for as long as a busy server asks (429, Retry-After)", async () => {
-    const api = await KubeHttpApi.open({ apiUrl: kube.url, kubeconfigFile: "" });
+    const api = kube.client();
     kube.failWith = 429;
     kube.retryAfter = 1;
     await assert.rejects(api.getNode("n1", signal), { code: "STORE_UNAVAILABLE", message: /asks us to wait 1 s/ });
@@ -56,12 +57,36 @@ describe("requests to the API server", () => {
   });
 
   it("end at once when they are given up while a busy server is waited for", async () => {
-    const api = await KubeHttpApi.open({ apiUrl: kube.url, kubeconfigFile: "" });
+    const api = kube.client();
     kube.failWith = 429;
     kube.retryAfter = 3600;
     await assert.rejects(api.getNode("n1", signal));
     await assert.rejects(api.getNode("n1", AbortSignal.timeout(10)));
     assert.equal(kube.calls.length, 1);
+    api.close();
+  });
+
+  it("end when nobody answers, a watch too, unless it has been taken", async () => {
+    const api = kube.client(50);
+    const heard: string[] = [];
+    let open = false;
+    const opened = () => {
+      open = true;
+    };
+    const stop = new AbortController();
+    const listener = { opened, heard: ({ type }: { type: string }) => heard.push(type) };
+    const watching = api.watchNodes("100", listener, stop.signal);
+    await until("it is taken", () => open);
+    kube.silent = true;
+    await assert.rejects(api.watchNodes("100", listener, signal), {
+      code: "STORE_UNAVAILABLE",
+      message: /within 0\.05 s/,
+    });
+    await assert.rejects(api.getNode("n1", signal), { code: "STORE_UNAVAILABLE", message: /within 0\.05 s/ });
+    kube.put("n2", "10.244.2.0/24");
+    await until("the older watch hears of it", () => heard.includes("ADDED"));
+    stop.abort();
+    await assert.rejects(watching);
     api.close();
   });
 
