@@ -33,9 +33,12 @@ describe("Docker with the node's subnet", { skip: systemdMissing() || dockerMiss
         const run = (command: string) => one.sh(`docker run --rm busybox ${command}`);
         // 1422 bytes and their headers are the MTU that the recipe gave to the containers.
         await until("containers reach each other", () => run(`ping -c 1 -W 2 -s 1422 ${address}`).status === 0, 60_000);
-        assert.equal(run(`wget -qO- http://${address}/hostname`).stdout.trim(), server.slice(0, 12));
-        const said = two.must(`docker logs ${server} 2>&1`);
-        assert.match(said, new RegExp(`\\[(::ffff:)?${subnetOf(one)}\\.\\d+\\]`), "no masquerading between containers");
+        // A container answers pings before its program serves, and its log is written beside.
+        const page = () => run(`wget -qO- http://${address}/hostname`).stdout.trim();
+        await until("the other container serves its page", () => page() === server.slice(0, 12), 60_000);
+        const asker = new RegExp(`\\[(::ffff:)?${subnetOf(one)}\\.\\d+\\]`);
+        const said = () => two.must(`docker logs ${server} 2>&1`);
+        await until(`no masquerading between containers; ${asker}`, () => asker.test(said()), 60_000);
         assert.match(run("ip link show eth0").stdout, / mtu 1450 /);
       } finally {
         for (const host of hosts) await host.remove();

@@ -116,14 +116,16 @@ describe("the image", { skip }, () => {
         );
         const { annotations } = await cluster.node("self");
         assert.equal(annotations["flannel.alpha.coreos.com/public-ip"], "192.168.90.1");
-        await until("the node says that it has a network", async () =>
-          (await cluster.node("self")).conditions.some(({ reason }) => reason === "FlannelIsUp"),
+        await until(
+          "the node says that it has a network",
+          async () => (await cluster.node("self")).conditions.some(({ reason }) => reason === "FlannelIsUp"),
+          60_000,
         );
         for (const container of pod.containers)
           for (const { httpGet } of [container.livenessProbe, container.readinessProbe].filter(
             (it) => it !== undefined,
           ))
-            await until(`${httpGet.path} answers`, () => probe(host, httpGet) === "200", 30_000);
+            await until(`${httpGet.path} answers`, () => probe(host, httpGet) === "200", 60_000);
       } finally {
         for (const child of started) child.kill("SIGKILL");
         await cluster.destroy();

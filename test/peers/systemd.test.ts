@@ -67,7 +67,7 @@ describe("the unit", { skip }, () => {
         await survives(host, plane, "systemctl restart ripstop");
         await survives(host, plane, "systemctl kill -s USR2 ripstop");
         host.must("systemctl kill -s USR2 --kill-who=main ripstop");
-        assert.match(host.must("journalctl -u ripstop -o cat --no-pager"), /"mode":"debug","msg":"log level changed"/);
+        await isInTheJournal(host, /"mode":"debug","msg":"log level changed"/);
         await survivesTheWatchdog(host, plane);
         host.must("systemctl stop ripstop");
         assert.equal(host.sh(`test -d /proc/${plane}`).status, 0, "the data plane outlives its unit");
@@ -162,6 +162,12 @@ async function survives(host: SystemdHost, plane: number, command: string): Prom
   );
 }
 
+/** What is said gets there a moment later. */
+async function isInTheJournal(host: SystemdHost, line: RegExp): Promise<void> {
+  const journal = () => host.must("journalctl -u ripstop -o cat --no-pager");
+  await until(`the unit's journal says ${line}`, () => line.test(journal()), 60_000);
+}
+
 async function survivesTheWatchdog(host: SystemdHost, plane: number): Promise<void> {
   host.write("/run/systemd/system/ripstop.service.d/short.conf", "[Service]\nWatchdogSec=5\n");
   host.must("systemctl daemon-reload");
@@ -174,6 +180,6 @@ async function survivesTheWatchdog(host: SystemdHost, plane: number): Promise<vo
       ![pid, "0"].includes(host.property("ripstop", "MainPID")) && host.property("ripstop", "ActiveState") === "active",
     120_000,
   );
-  assert.match(host.must("journalctl -u ripstop -o cat --no-pager"), /Watchdog timeout/);
+  await isInTheJournal(host, /Watchdog timeout/);
   await survives(host, plane, "rm -r /run/systemd/system/ripstop.service.d && systemctl daemon-reload");
 }

@@ -1,5 +1,5 @@
 // A TCP proxy on loopback whose faults a test chooses: cut (connections reset, new ones refused), black hole (bytes are
-// swallowed, nobody is told) and delay.
+// swallowed, nobody is told, whether or not somebody listens behind it) and delay.
 import { createServer, connect, type Server, type Socket } from "node:net";
 
 export class TcpProxy {
@@ -57,6 +57,12 @@ export class TcpProxy {
   #accept(inner: Socket, targetPort: number): void {
     if (this.#mode === "cut") {
       inner.resetAndDestroy();
+      return;
+    }
+    if (this.#mode === "swallow") {
+      this.#sockets.add(inner);
+      inner.resume().on("error", () => undefined);
+      inner.on("close", () => this.#sockets.delete(inner));
       return;
     }
     const outer = connect(targetPort, "127.0.0.1");

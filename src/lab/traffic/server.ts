@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { RipstopError } from "../../lib/errors.js";
 
-const READY_TIMEOUT_MS = 5000;
+/** A busy machine takes its time to start a program; one that cannot start says so at once. */
+const READY_TIMEOUT_MS = 30_000;
 const END_TIMEOUT_MS = 10_000;
 
 export class TrafficServer {

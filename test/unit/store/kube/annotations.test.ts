@@ -15,6 +15,7 @@ import {
 } from "../../../../src/store/kube/annotations.js";
 import { type KubeNode, readNode } from "../../../../src/store/kube/node.js";
 import { vxlanAttrs } from "../../../support/lease-builder.js";
+import { propertyRuns } from "../../../support/property-runs.js";
 
 const names = annotationNames("flannel.alpha.coreos.com");
 
@@ -141,7 +142,7 @@ describe("what others wrote", () => {
         encodeAttrs(vxlanAttrs("192.0.2.1"), read, names);
         nodeAddresses(read, names);
       }),
-      { numRuns: 2_000 },
+      propertyRuns(500),
     );
   });
 
@@ -151,7 +152,7 @@ describe("what others wrote", () => {
         const read = readNode({ metadata, spec }, names);
         if (read !== null) assignedSubnets(read);
       }),
-      { numRuns: 2_000 },
+      propertyRuns(500),
     );
   });
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { ListItems } from "../../../../src/store/kube/list-items.js";
+import { propertyRuns } from "../../../support/property-runs.js";
 
 interface Taken {
   readonly items: unknown[];
@@ -39,7 +40,7 @@ describe("the items of a list", () => {
           assert.deepEqual(take(text, at), { items: whole.items, rest: { ...whole, items: [] } });
         },
       ),
-      { numRuns: 300 },
+      propertyRuns(100),
     );
   });
 

@@ -16,6 +16,7 @@ import { ClaimBook } from "../../../../src/lease/claims.js";
 import type { Lease } from "../../../../src/lease/lease.js";
 import { annotationNames, decodeNode } from "../../../../src/store/kube/annotations.js";
 import { readNode } from "../../../../src/store/kube/node.js";
+import { propertyRuns } from "../../../support/property-runs.js";
 
 const names = annotationNames("flannel.alpha.coreos.com");
 const [network, network6, mine] = ["10.244.0.0/16", "fd00:10:244::/48", "10.244.1.0/24"].map(parsePrefix);
@@ -118,7 +119,7 @@ describe("one node's annotations", () => {
         // Nothing is so much as touched.
         assert.ok(after.length === 4 && after.every((peer, i) => peer === before[i]));
       }),
-      { numRuns: 2_000 },
+      propertyRuns(500),
     );
   });
 
@@ -134,7 +135,7 @@ describe("one node's annotations", () => {
           assert.deepEqual(now.sort(), alone.filter((way) => !way.startsWith(`n${gone}:`)).sort());
         }
       }),
-      { numRuns: 500 },
+      propertyRuns(150),
     );
   });
 
