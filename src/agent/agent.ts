@@ -270,7 +270,8 @@ export class Agent {
     const { clock, logger, makePacketFilter } = this.#parts;
     const filter = makePacketFilter(given.network.enableNftables ? "nftables" : "iptables");
     const rules = filterRules(this.#options, given.network, lease);
-    await keepFilterRules({ filter, rules, resyncMs: this.#options.ruleResyncMs, clock, logger }, signal);
+    const tell = (problem: string | null): void => this.#board.packetFilter(problem);
+    await keepFilterRules({ filter, rules, resyncMs: this.#options.ruleResyncMs, clock, logger, tell }, signal);
   }
 
   async #followPeers(session: () => Session, started: Started, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,5 @@
 // Keeps the packet-filter rules (masquerade, forward) as the options want them: looks every -iptables-resync seconds, as
-// flannel does, because kube-proxy, Docker and firewalls rewrite those tables. A host without the tool gets one warning.
+// flannel does, because kube-proxy, Docker and firewalls rewrite those tables. Without the tool: one warning, and status says it.
 import type { NetworkConfig } from "../config/network-config.js";
 import type { AgentOptions } from "../config/options.js";
 import type { FamilyRules, FilterRules, PacketFilter } from "../host/masquerade/rules.js";
@@ -13,6 +13,8 @@ export interface FilterLoopOptions {
   readonly resyncMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** After each look: why the rules cannot be made; null: they are there. */
+  readonly tell: (problem: string | null) => void;
 }
 
 export function filterRules(options: AgentOptions, network: NetworkConfig, lease: Lease): FilterRules {
@@ -30,7 +32,7 @@ export function filterRules(options: AgentOptions, network: NetworkConfig, lease
 
 /** Until the signal; never rejects. Takes nothing away at the end: traffic goes on without the agent. */
 export async function keepFilterRules(options: FilterLoopOptions, signal: AbortSignal): Promise<void> {
-  const { filter, rules, resyncMs, clock } = options;
+  const { filter, rules, resyncMs, clock, tell } = options;
   const logger = options.logger.part("packet-filter");
   if (!rules.masquerade && !rules.forward) return;
   let said = "";
@@ -40,10 +42,12 @@ export async function keepFilterRules(options: FilterLoopOptions, signal: AbortS
       if (changes.length > 0)
         logger.info("programmed the packet filter", { mode: filter.mode, changes: changes.length });
       said = "";
+      tell(null);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== said) logger.warn("the packet-filter rules cannot be made", { mode: filter.mode, error });
       said = reason;
+      tell(reason);
     }
     // 0 means: once, as in flannel.
     await clock.sleep(resyncMs === 0 ? Number.POSITIVE_INFINITY : resyncMs, signal);

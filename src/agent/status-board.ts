@@ -33,6 +33,7 @@ export class StatusBoard {
   #earlier: SessionWork = NO_WORK;
   #own: () => Lease | null = () => null;
   #guard: () => GuardStatus | null = () => null;
+  #filterProblem: string | null = null;
   #fromSnapshot = false;
   #config: ConfigStatus = { restartFor: [], refused: null };
 
@@ -80,6 +81,11 @@ export class StatusBoard {
     this.#guard = status;
   }
 
+  /** Why the rules for masquerading and forwarding cannot be made; null: they are there, or not wanted. */
+  packetFilter(problem: string | null): void {
+    this.#filterProblem = problem;
+  }
+
   /** When our lease runs out, on the monotonic clock; null: never, or nobody knows. */
   get leaseExpiresAtMs(): number | null {
     const at = this.#own()?.expiresAt ?? null;
@@ -111,6 +117,7 @@ export class StatusBoard {
     const report = this.#session?.report;
     const dataplane = this.#dataplaneStatus();
     const { restartFor, refused } = this.#config;
+    const guard = this.#guard();
     const reasons = [
       ...(this.#fromSnapshot && store.lastSyncAgeMs === null
         ? ["the store is away; the peers are those this node remembers"]
@@ -125,6 +132,8 @@ export class StatusBoard {
         : [`no user-space data plane: ${dataplane.reason ?? dataplane.phase}`]),
       ...(dataplane.phase === "running" && dataplane.reason !== null ? [dataplane.reason] : []),
       ...(report?.error == null ? [] : [`the kernel cannot be programmed: ${report.error}`]),
+      ...(this.#filterProblem === null ? [] : [`the packet-filter rules cannot be made: ${this.#filterProblem}`]),
+      ...(guard?.problem == null ? [] : [`pods are not kept from the overlay's port: ${guard.problem}`]),
       ...((report?.failures.length ?? 0) > 0 ? [`${report?.failures.length} kernel objects cannot be made`] : []),
       ...((report?.contested.length ?? 0) > 0
         ? [`${report?.contested.length} leases claim a VTEP MAC that another one has`]
@@ -141,7 +150,7 @@ export class StatusBoard {
       store: { kind: storeKind, ...store },
       network: this.#networkStatus(),
       dataplane,
-      guard: this.#guard(),
+      guard,
       config: this.#config,
       leaseExpiresInMs: this.leaseExpiresAtMs === null ? null : Math.round(this.leaseExpiresAtMs - systemClock.nowMs()),
       peerCount: report?.table?.peers.length ?? 0,

@@ -38,7 +38,7 @@ function agentRows(agent: AgentStatus): Array<readonly [string, string]> {
       ["overlay", `${network.backend} ${network.devices.join(" ")}, MTU ${network.mtu}, ${agent.peers.length} peers`],
     );
   }
-  if (agent.guard !== null) rows.push(["guard", guardText(agent.guard)]);
+  if (agent.guard?.problem === null) rows.push(["guard", guardText(agent.guard)]);
   for (const { key, reason } of agent.refused) rows.push(["", `- lease ${key} is not used: ${reason}`]);
   for (const { key, reason } of agent.contested) rows.push(["", `- lease ${key} is used, but ${reason}`]);
   for (const { object, message } of agent.kernelFailures) rows.push(["", `- ${object}: ${message}`]);
@@ -77,8 +77,8 @@ function dataplaneRows(dataplane: DataplaneStatus, agent: AgentStatus | null): A
   return rows;
 }
 
-function guardText({ table, problem, dropped }: NonNullable<AgentStatus["guard"]>): string {
-  if (problem !== null) return `pods are not kept from the overlay's port: ${problem}`;
+/** Of one that is there; what keeps it from being there is among the reasons. */
+function guardText({ table, dropped }: NonNullable<AgentStatus["guard"]>): string {
   const { ownNode, otherNodes } = dropped;
   return `nft table ${table}: ${ownNode} packets of pods for this node's tunnel dropped, ${otherNodes} for others'`;
 }

@@ -1,7 +1,8 @@
 // The agent as a process on one host: what a start makes, what its end leaves, what adopts, what cleanup removes.
 //   eth0 192.168.90.1 (veth, other end in the same namespace), flannel.1, a data plane over TAPs
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { isRunning, signalProcess } from "../../src/lib/process-identity.js";
@@ -91,6 +92,32 @@ test("--dataplane=kernel ends a data plane that an earlier agent left", { skip: 
     const status = host.status();
     assert.equal(status.condition, "ok");
     assert.equal(status.dataplane["state"], "absent");
+  });
+});
+
+test("a host without packet-filter tools is degraded and says why, until they are there", {
+  skip: rootNeeded,
+}, async () => {
+  await withAgentHost(async (host) => {
+    const tools = join(host.folder, "tools");
+    mkdirSync(tools);
+    const add = (name: string) => {
+      const path = execFileSync("sh", ["-c", 'command -v "$0"', name], { encoding: "utf8" }).trim();
+      symlinkSync(path, join(tools, name));
+    };
+    for (const name of ["ip", "sh"]) add(name);
+    await host.startAgent(["--dataplane=kernel", "--iptables-resync=1"], { PATH: tools });
+    const said = () => host.status().reasons.join("\n");
+    await until(
+      "it says what it lacks",
+      () => /the packet-filter rules cannot be made: .*iptables/.test(said()),
+      30_000,
+    );
+    await until("and the other", () => /pods are not kept from the overlay's port: .*nft/.test(said()), 30_000);
+    assert.equal(host.status().condition, "degraded");
+    for (const name of ["nft", "iptables", "iptables-save", "iptables-restore"]) add(name);
+    for (const name of ["ip6tables", "ip6tables-save", "ip6tables-restore"]) add(name);
+    await until("all is well", () => host.status().condition === "ok", 30_000);
   });
 });
 
