@@ -8,7 +8,7 @@ import { parsePrefix4, parsePrefix6 } from "../addr/prefix.js";
 import { RipstopError } from "../lib/errors.js";
 import { foldKeys, isJsonObject, type JsonObject } from "./case-folded.js";
 import { DATAPLANE_MODES, OVERLAY_PORTS, UNDERLAY_PORTS } from "./flags.js";
-import { BUSY_POLL_MAX_US, CPU_MAX, CPUS_MAX, WORKERS_MAX } from "./plane-limits.js";
+import { BUSY_POLL_MAX_US, CPU_MAX, CPUS_MAX, PLANE_FEATURES, WORKERS_MAX } from "./plane-limits.js";
 import { type SubnetRange4, type SubnetRange6, subnetRange } from "./subnet-range.js";
 
 export interface DataPlaneChoice {
@@ -226,6 +226,10 @@ function readDataPlane(value: unknown, warnings: string[]): Partial<DataPlaneCho
   const folded = foldKeys(value, DATA_PLANE_FIELDS);
   for (const key of folded.unknown) warnings.push(`unknown key "${key}" in Backend.DataPlane is ignored`);
   const fields = checkShape(DATA_PLANE_SCHEMA, folded.values, "Backend.DataPlane.");
+  // Not refused: a cluster's configuration is read by nodes of several versions.
+  for (const feature of fields.Disable ?? []) {
+    if (!PLANE_FEATURES.some((known) => known === feature)) warnings.push(unknownFeature(feature));
+  }
   return {
     ...(fields.Mode === undefined ? {} : { mode: fields.Mode }),
     ...(fields.UnderlayPort === undefined ? {} : { underlayPort: fields.UnderlayPort }),
@@ -235,6 +239,10 @@ function readDataPlane(value: unknown, warnings: string[]): Partial<DataPlaneCho
     ...(fields.BusyPollUs === undefined ? {} : { busyPollUs: fields.BusyPollUs }),
     ...(fields.Disable === undefined ? {} : { disable: fields.Disable }),
   };
+}
+
+function unknownFeature(feature: string): string {
+  return `unknown feature "${feature}" in Backend.DataPlane.Disable has no effect; there are ${PLANE_FEATURES.join(", ")}`;
 }
 
 /** Runs a zod schema and turns its first complaint into our error: field, value, remedy. */

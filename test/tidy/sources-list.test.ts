@@ -1,6 +1,7 @@
-// native/sources.json is the one list of sources; both builds read it. BPF programs carry their licence.
+// native/sources.json is the one list of sources; both builds read it. BPF programs carry their licence. Features have one list too.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { PLANE_FEATURES } from "../../src/config/plane-limits.js";
 import { files, read } from "./tree.js";
 
 const { defines: _defines, ...listed } = JSON.parse(read("native/sources.json")) as Record<
@@ -66,5 +67,12 @@ describe("package-lock.json", () => {
 
   it("names no host to download from: the machine's own registry setting decides", () => {
     for (const [path, { resolved }] of Object.entries(locked)) assert.equal(resolved, undefined, path);
+  });
+});
+
+describe("PLANE_FEATURES", () => {
+  it("are what the native side asks for, and each is asked for", () => {
+    const asked = files(/^native\/.*\.cc$/).flatMap(({ text }) => [...text.matchAll(/Disabled\("([a-z0-9-]+)"\)/g)]);
+    assert.deepEqual([...new Set(asked.map(([, name]) => name))].sort(), [...PLANE_FEATURES]);
   });
 });
