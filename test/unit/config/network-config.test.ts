@@ -200,7 +200,10 @@ test("a feature that no data plane knows is named, because forcing it off has no
   const { dataPlane, warnings } = parse({ Network: "10.0.0.0/16", Backend: { Type: "vxlan", DataPlane: { Disable } } });
   assert.deepEqual(dataPlane.disable, Disable);
   assert.equal(warnings.length, 1);
-  assert.match(warnings[0] ?? "", /unknown feature "tunel-gso" in Backend\.DataPlane\.Disable has no effect; .*tunnel-gso/);
+  assert.match(
+    warnings[0] ?? "",
+    /unknown feature "tunel-gso" in Backend\.DataPlane\.Disable has no effect; .*tunnel-gso/,
+  );
 });
 
 test("any JSON is a configuration or a RipstopError, never a crash", () => {
