@@ -37,9 +37,12 @@ test("a node's new address is followed by its lease, its device and its peers, a
     await waitFor("its peer to hear of it", async () => (await peerIp(other)) === replaced || null, WITHIN);
     await waitFor("traffic there", () => reaches(one, other), WITHIN);
     await waitFor("traffic back", () => reaches(other, one), WITHIN);
-    const device = await ip(one, "-d link show flannel.1");
-    assert.match(device, new RegExp(`local ${replaced} dev eth0`));
-    assert.match(device, /mtu 1350 /);
+    const device = async () => ip(one, "-d link show flannel.1");
+    const asNow = new RegExp(`mtu 1350 [^]*local ${replaced} dev eth0`);
+    await waitFor("the device as the underlay is now", async () => asNow.test(await device()) || null, {
+      ...WITHIN,
+      explain: device,
+    });
     const subnetOf = (text: string) => /FLANNEL_SUBNET=.*/.exec(text)?.[0];
     await waitFor(
       "subnet.env",
@@ -47,7 +50,8 @@ test("a node's new address is followed by its lease, its device and its peers, a
       WITHIN,
     );
     assert.equal(subnetOf(readFileSync(labFiles.subnetFile(one), "utf8")), subnetOf(subnetFile));
-    assert.doesNotMatch(await fdb(other), new RegExp(`dst ${one.underlay} `), "the old address is forgotten");
+    const forgotten = async () => !(await fdb(other)).includes(`dst ${one.underlay} `) || null;
+    await waitFor("the old address to be forgotten", forgotten, WITHIN);
   });
 });
 
@@ -104,9 +108,9 @@ function fdb(node: LabNode): Promise<string> {
 }
 
 async function statusOf(node: LabNode) {
-  const { agent } = await readNodeStatus(runPaths(join(node.directory, "run")));
-  assert.ok(agent !== null);
-  return agent;
+  // An agent that the machine keeps waiting does not answer within the second that status gives it.
+  const asked = async () => (await readNodeStatus(runPaths(join(node.directory, "run")))).agent;
+  return waitFor(`the agent of ${node.namespace} to answer`, asked, WITHIN);
 }
 
 const publicIp = async (node: LabNode) => (await statusOf(node)).network?.publicIp;

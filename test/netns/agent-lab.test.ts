@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
 import { labUp } from "../../src/lab/lab.js";
-import { DEFAULT_OPTIONS, type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { runningPlane, viewPlane } from "../../src/lab/plane.js";
+import { DEFAULT_OPTIONS, type LabNode, labFiles } from "../../src/lab/plan.js";
+import { portKind, runningPlane, viewPlane } from "../../src/lab/plane.js";
 import { type NodeSubnet, podAddress, podAddressV6, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
 import { labStatus } from "../../src/lab/status.js";
@@ -16,7 +16,7 @@ import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
 import { assertAllDelivered, restingCounters } from "../support/accounting.js";
-import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
+import { planeOf, rootNeeded, testPrefix, withLab } from "../support/lab.js";
 
 const runner = new Runner();
 
@@ -97,13 +97,11 @@ test("a killed data plane costs milliseconds, and the agent starts another", { s
 test("the lab changes the data plane of running nodes and keeps their leases", { skip: rootNeeded }, async () => {
   await withLab({ dataplane: "kernel" }, async (plan) => {
     const before = await Promise.all(plan.nodes.map(subnetOf));
-    assert.deepEqual(await views(plan), [null, null]);
+    assert.deepEqual(await Promise.all(plan.nodes.map(viewPlane)), [null, null]);
     const context = { directory: plan.directory, report: () => undefined };
     for (const underlayPort of ["tap", "xdp"] as const) {
       await labUp({ ...DEFAULT_OPTIONS, prefix: testPrefix, dataplane: "userspace", underlayPort }, context);
-      const kinds = (await views(plan)).map(
-        (view) => view?.inspection.ports.find(({ side }) => side === "underlay")?.kind,
-      );
+      const kinds = (await Promise.all(plan.nodes.map(planeOf))).map((view) => portKind(view, "underlay"));
       assert.deepEqual(kinds, [underlayPort, underlayPort]);
     }
     assert.deepEqual(await Promise.all(plan.nodes.map(subnetOf)), before);
@@ -126,16 +124,6 @@ async function awaitRoute(node: LabNode, subnet: string, wanted: RegExp): Promis
     timeoutMs: 30_000,
     explain: route,
   });
-}
-
-function views(plan: LabPlan) {
-  return Promise.all(plan.nodes.map(viewPlane));
-}
-
-async function planeOf(node: LabNode) {
-  const view = await viewPlane(node);
-  assert.ok(view !== null, `${node.namespace} has no data plane`);
-  return view;
 }
 
 async function successor(node: LabNode, killed: number): Promise<true | null> {

@@ -52,6 +52,21 @@ for (const Backend of [{ Type: "vxlan", VNI: 2, Port: 8473 }, { Type: "host-gw" 
   });
 }
 
+test("a second agent for a part of the first one's network is refused", { skip: rootNeeded }, async () => {
+  await withAgentHost(async (host) => {
+    await host.startAgent(["--dataplane=kernel"]);
+    const before = await host.settledDump();
+    const { flags } = second(host, { Network: "10.244.128.0/17", Backend: { Type: "vxlan", VNI: 2, Port: 8473 } });
+    const refused = host.runAgent(flags);
+    assert.equal(refused.status, 1);
+    assert.match(
+      refused.stderr,
+      /another agent runs the network 10\.244\.0\.0\/16 .* overlaps 10\.244\.128\.0\/17; .*\(OVERLAY_CLAIMED\)/,
+    );
+    assert.equal(host.dump(), before);
+  });
+});
+
 for (const [links, disable] of [
   ["tcx links", []],
   ["filters of one NIC", ["tcx"]],
@@ -75,7 +90,7 @@ for (const [links, disable] of [
       await host.startAgent(["--dataplane=userspace", ...flags]);
       const shown = host.ip("-o link");
       for (const device of ["flannel.1", "flannel.2", "rso.1", "rso.2"]) assert.match(shown, new RegExp(` ${device}:`));
-      assert.equal(host.status().condition, "ok");
+      await host.untilCondition("ok");
       assert.equal(readPidFile(pidPathOf(join(runDir, "dataplane.sock")))?.pid, other.pid, "adopted");
       const handles = () =>
         [...host.tc("filter show dev eth0 ingress").matchAll(/handle (\S+) ripstop/g)].map((m) => m[1]);
@@ -117,7 +132,7 @@ for (const underlayPort of ["tap", "xdp", "packet"]) {
         const held = locks ? "0000008000007000" : "0000008000003000";
         assert.equal(sets(agent.pid).join(), `${held},${held}`);
         await until("the rules stand", () => host.dump().includes("MASQUERADE"), 30_000);
-        assert.equal(host.status().condition, "ok", said());
+        await host.untilCondition("ok");
         const pid = host.dataplane?.pid;
         for (const thread of readdirSync(`/proc/${pid}/task`)) {
           assert.equal(sets(pid, thread).join(), "0000000000000000,0000000000000000");

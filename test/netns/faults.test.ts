@@ -8,13 +8,13 @@ import { agentName } from "../../src/lab/agent-node.js";
 import { findDaemon } from "../../src/lab/daemon.js";
 import { labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS, type LabNode, type LabOptions, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { runningPlane, viewPlane } from "../../src/lab/plane.js";
+import { runningPlane } from "../../src/lab/plane.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
 import { Conversation } from "../support/conversation.js";
-import { rootNeeded, testPrefix, withLab } from "../support/lab.js";
+import { planeOf, rootNeeded, testPrefix, withLab } from "../support/lab.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_FAULT_ROUNDS"] ?? "3");
 const LONG = process.env["RIPSTOP_FAULT_ROUNDS"] !== undefined;
@@ -109,7 +109,7 @@ interface Cost {
   /** Between two packets that arrived: holds what the machine kept from sender and receiver, too. */
   readonly silenceMs: number;
   readonly duplicates: number;
-  /** The machine stalled the sender itself: the round says nothing about us. */
+  /** The machine stalled the sender itself, or the signal came too late: the round says nothing about us. */
   readonly disturbed: boolean;
 }
 
@@ -118,11 +118,15 @@ async function strike(node: LabNode, signal: Signal, ends: Ends): Promise<Cost> 
   const pid = await pidOfPlane(node);
   const seen = await framesOf(node);
   const { packets, before } = STREAMS[signal];
-  const load = runUdpLoad({ ...ends, rate: RATE, packets, size: 200, realtime: LONG, missingQuietMs: 100 });
-  await waitFor("the stream to pass the data plane", async () => (await framesOf(node)) - seen > before || null, {
-    timeoutMs: 30_000,
-    everyMs: 25,
-  });
+  let over = false;
+  const load = runUdpLoad({ ...ends, rate: RATE, packets, size: 200, realtime: LONG, missingQuietMs: 100 }).finally(
+    () => (over = true),
+  );
+  // Where the machine keeps our worker waiting the kernel's path has its share, and the stream may end before that many have passed.
+  const passed = async () => (await framesOf(node)) - seen > before || over || null;
+  await waitFor("the stream to pass the data plane", passed, { timeoutMs: 30_000, everyMs: 25 });
+  const inTime = !over;
+  assert.ok((await framesOf(node)) > seen, "the data plane carries");
   process.kill(pid, signal);
   const { lost, sink, sender } = await load;
   if (signal === "SIGSTOP") process.kill(pid, "SIGCONT");
@@ -133,7 +137,7 @@ async function strike(node: LabNode, signal: Signal, ends: Ends): Promise<Cost> 
     gapMs: sink.outage_max_us / 1000,
     silenceMs: sink.gap_max_us / 1000,
     duplicates: sink.duplicates,
-    disturbed: sender.seconds > 1.1 * (packets / RATE),
+    disturbed: !inTime || sender.seconds > 1.1 * (packets / RATE),
   };
 }
 
@@ -161,7 +165,7 @@ function judge(context: TestContext, all: readonly Cost[]): void {
 }
 
 async function framesOf(node: LabNode): Promise<number> {
-  const { encap, decap } = (await viewPlane(node))?.counters ?? assert.fail(`${node.namespace} has a data plane`);
+  const { encap, decap } = (await planeOf(node)).counters;
   return Number(encap.rxPackets + decap.rxPackets);
 }
 
@@ -212,12 +216,9 @@ async function addressOf(node: LabNode): Promise<string> {
 }
 
 async function pidOfPlane(node: LabNode): Promise<number> {
-  const view = await viewPlane(node);
-  assert.ok(view !== null, `${node.namespace} has a data plane`);
-  return view.pid;
+  return (await planeOf(node)).pid;
 }
 
 async function running(node: LabNode): Promise<true | null> {
-  const view = await viewPlane(node).catch(() => null);
-  return view?.inspection.running === true && view.inspection.peers > 0 ? true : null;
+  return ((await runningPlane(node))?.inspection.peers ?? 0) > 0 || null;
 }

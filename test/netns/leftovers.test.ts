@@ -9,12 +9,11 @@ import { ipv4 } from "../../src/addr/ipv4.js";
 import { prefix4 } from "../../src/addr/prefix.js";
 import { labDown, labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS } from "../../src/lab/plan.js";
-import { viewPlane } from "../../src/lab/plane.js";
 import { signalProcess } from "../../src/lib/process-identity.js";
 import { FileStore } from "../../src/store/file/file-store.js";
 import { withAgentHost } from "../support/agent-host.js";
 import { type BpfObject, bpfAttachments, bpfObjectsLeft, bpfObjectsOf } from "../support/bpf-objects.js";
-import { labFolder, rootNeeded, testPrefix } from "../support/lab.js";
+import { labFolder, planeOf, rootNeeded, testPrefix } from "../support/lab.js";
 import { until } from "../support/until.js";
 
 /** Of the network namespace that the tests run in. */
@@ -61,7 +60,7 @@ for (const underlayPort of ["tap", "xdp"] as const) {
       const plan = await labUp(options, context);
       assert.notEqual(dump(), before, "a lab can be seen");
       for (const node of plan.nodes) {
-        const { pid } = (await viewPlane(node)) ?? assert.fail(`${node.namespace} has a data plane`);
+        const { pid } = await planeOf(node);
         const held = bpfObjectsOf(pid);
         assertComplete(held, true);
         assert.deepEqual(bpfObjectsLeft(held), held, "they are found while they are there");

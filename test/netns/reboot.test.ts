@@ -63,9 +63,11 @@ test("a node that reboots while the store is away forwards to the peers it remem
           `${from.pod} to ${to.pod}`,
         );
       }
-      const { condition, reasons } = await status();
-      assert.equal(condition, "degraded");
-      assert.match(reasons.join(), /the store is away/);
+      const away = async () => {
+        const { condition, reasons } = await status();
+        return (condition === "degraded" && /the store is away/.test(reasons.join())) || null;
+      };
+      await waitFor("the node to say that the store is away", away, PATIENT);
 
       await addLease(`${store}.away`);
       renameSync(`${store}.away`, store);

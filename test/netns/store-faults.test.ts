@@ -258,7 +258,7 @@ async function waitForStranger(node: LabNode, publicIp: string, timeoutMs: numbe
 }
 
 async function statusOf(node: LabNode): Promise<AgentStatus> {
-  const { agent, reasons } = await readNodeStatus(runPaths(join(node.directory, "run")));
-  assert.ok(agent !== null, reasons.join());
-  return agent;
+  // An agent that the machine keeps waiting does not answer within the second that status gives it.
+  const asked = async () => (await readNodeStatus(runPaths(join(node.directory, "run")))).agent;
+  return waitFor(`the agent of ${node.namespace} to answer`, asked, { timeoutMs: 30_000, everyMs: 20 });
 }

@@ -71,9 +71,10 @@ test("pods reach each other within a second of every repair of the underlay, and
         });
       }
       // The first rounds fill caches.
-      if (round === 0) before = await Promise.all(plan.nodes.map((at) => settledResources(plan, at)));
+      if (round === 0) before = await Promise.all(plan.nodes.map((at) => restingResources(plan, at)));
     }
-    const after = await Promise.all(plan.nodes.map((at) => settledResources(plan, at)));
+    const least = before ?? assert.fail("at least one round");
+    const after = await Promise.all(plan.nodes.map((at, i) => sameResources(plan, at, least[i] as Resources)));
     for (const [what, times] of took) {
       const sorted = times.toSorted((a, b) => a - b);
       const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]?.toFixed(0);
@@ -82,12 +83,9 @@ test("pods reach each other within a second of every repair of the underlay, and
       );
     }
     context.diagnostic(`before ${JSON.stringify(before)}, after ${JSON.stringify(after)}`);
-    assert.ok(before !== null);
-    for (const [i, { memory: grown, ...now }] of after.entries()) {
-      const { memory: least, ...then } = before[i] ?? assert.fail("as many nodes as before");
-      assert.deepEqual(now, then);
+    for (const [i, { memory: grown }] of after.entries()) {
       for (const process of ["agent", "plane"] as const) {
-        const mib = grown[process] - least[process];
+        const mib = grown[process] - (least[i] as Resources).memory[process];
         assert.ok(mib <= GROWTH_MIB[process], `the ${process} of node ${i + 1} grew by ${mib} MiB`);
       }
     }
@@ -108,21 +106,35 @@ interface Resources {
   readonly memory: { readonly agent: number; readonly plane: number };
 }
 
-/** Once two looks agree, and one data plane is there: successions and connections of the last inspection end in their own time. */
-async function settledResources(plan: LabPlan, node: LabNode): Promise<Resources> {
+const withoutMemory = (seen: Resources) => JSON.stringify({ ...seen, memory: null });
+
+/** Once so many looks in a row agree: successions, and connections of the last inspection, end in their own time. */
+const LOOKS = 5;
+
+async function restingResources(plan: LabPlan, node: LabNode): Promise<Resources> {
   let last = "";
-  return waitFor(
-    `resources of ${node.namespace} at rest`,
-    async () => {
-      const seen = await resources(plan, node);
-      if (seen === null) return null;
-      const now = JSON.stringify({ ...seen, memory: null });
-      const same = now === last;
-      last = now;
-      return same ? seen : null;
-    },
-    { timeoutMs: 30_000, everyMs: 200, explain: async () => `${planesOf(node)} data planes, last ${last}` },
-  );
+  let agreed = 0;
+  const look = async () => {
+    const seen = await resources(plan, node);
+    if (seen === null) return null;
+    agreed = withoutMemory(seen) === last ? agreed + 1 : 1;
+    last = withoutMemory(seen);
+    return agreed === LOOKS ? seen : null;
+  };
+  const explain = async () => `${planesOf(node)} data planes, last ${last}`;
+  return waitFor(`resources of ${node.namespace} at rest`, look, { timeoutMs: 30_000, everyMs: 200, explain });
+}
+
+async function sameResources(plan: LabPlan, node: LabNode, before: Resources): Promise<Resources> {
+  let last: Resources | null = null;
+  const look = async () => {
+    last = await resources(plan, node);
+    return last !== null && withoutMemory(last) === withoutMemory(before) ? last : null;
+  };
+  const explain = async () =>
+    `${planesOf(node)} data planes; before ${withoutMemory(before)}, now ${JSON.stringify(last)}`;
+  const what = `${node.namespace} to have what it had before`;
+  return waitFor(what, look, { timeoutMs: 30_000, everyMs: 200, explain });
 }
 
 async function resources(plan: LabPlan, node: LabNode): Promise<Resources | null> {

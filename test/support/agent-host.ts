@@ -88,6 +88,21 @@ export class AgentHost {
     return spawnSync("ip", argv, { encoding: "utf8", env, timeout: 60_000 });
   }
 
+  /** All that an agent says until it says this; then it is told to end. */
+  async hearAgent(extra: readonly string[], says: RegExp, environment: NodeJS.ProcessEnv = {}): Promise<string> {
+    const argv = ["netns", "exec", this.namespace, process.execPath, RIPSTOP, "agent", ...this.flags, ...extra];
+    const child = spawn("ip", argv, { env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
+    this.#children.push(child);
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    const closed = new Promise((resolve) => child.once("close", resolve));
+    await until(`the agent says ${String(says)}`, () => says.test(said) || child.exitCode !== null);
+    await this.stopAgents();
+    await closed;
+    if (!says.test(said)) throw new Error(`the agent ended with ${child.exitCode}: ${said}`);
+    return said;
+  }
+
   /** Starts an agent and waits until it is ready. */
   async startAgent(extra: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<ChildProcess> {
     const log = join(this.folder, `agent${this.#started++}.log`);
@@ -134,6 +149,18 @@ export class AgentHost {
     readonly dataplane: Record<string, unknown>;
   } {
     return JSON.parse(this.ripstop("status", "--run-dir", this.runDir, "-o", "json").stdout) as never;
+  }
+
+  /** Once the node says this of itself: on a busy machine an agent may not answer in the time that `status` waits for it. */
+  async untilCondition(condition: string, reason = /^/): Promise<void> {
+    let last: ReturnType<typeof this.status> | null = null;
+    const said = () => {
+      last = this.status();
+      return last.condition === condition && reason.test(last.reasons.join());
+    };
+    await until(`condition ${condition}, ${String(reason)}`, said).catch((error: unknown) => {
+      throw new Error(`${String(error)}; last: ${JSON.stringify([last?.condition, last?.reasons])}`);
+    });
   }
 
   cleanup(...flags: readonly string[]): Finished {

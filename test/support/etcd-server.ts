@@ -85,7 +85,7 @@ export class EtcdServer {
       "etcd answers",
       async () => {
         if (this.#process?.exitCode !== null) throw new Error(`etcd ended:\n${this.#output}`);
-        return await this.ctl(["endpoint", "health"]).then(
+        return await this.ctl(["endpoint", "health"], ["--command-timeout=3s"]).then(
           () => true,
           () => false,
         );
@@ -98,7 +98,7 @@ export class EtcdServer {
   async ctl(words: readonly string[], flags: readonly string[] = []): Promise<string> {
     const { stdout } = await run(
       "etcdctl",
-      [`--endpoints=${this.endpoint}`, "--command-timeout=3s", ...flags, ...words],
+      [`--endpoints=${this.endpoint}`, "--dial-timeout=10s", "--command-timeout=15s", ...flags, ...words],
       {
         env: { PATH: process.env["PATH"], ETCDCTL_API: "3" },
       },

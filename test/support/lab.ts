@@ -3,7 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { labDown, labUp } from "../../src/lab/lab.js";
-import { DEFAULT_OPTIONS, type LabOptions, type LabPlan } from "../../src/lab/plan.js";
+import { DEFAULT_OPTIONS, type LabNode, type LabOptions, type LabPlan } from "../../src/lab/plan.js";
+import { type PlaneView, runningPlane } from "../../src/lab/plane.js";
+import { waitFor } from "../../src/lab/wait.js";
 
 export const rootNeeded: string | false = process.geteuid?.() === 0 ? false : "needs root";
 
@@ -12,6 +14,11 @@ export const testPrefix = `rst-${process.pid}-`;
 
 export async function labFolder(): Promise<string> {
   return join(await mkdtemp(join(tmpdir(), "ripstop-test-")), "lab");
+}
+
+/** What a node's data plane says of itself; one that the machine keeps waiting answers late. */
+export async function planeOf(node: LabNode): Promise<PlaneView> {
+  return waitFor(`an answer of the data plane of ${node.namespace}`, () => runningPlane(node), { timeoutMs: 30_000 });
 }
 
 /** Builds a lab, runs `body` in it, removes it whatever happened. */
