@@ -39,7 +39,8 @@ struct Plan {
 
 struct Outcome {
   uint64_t sent = 0;
-  uint64_t refused = 0;  // Buffer full or ICMP error; the number is used up.
+  uint64_t refused = 0;     // Buffer full or ICMP error; the number is used up.
+  uint64_t behind_max = 0;  // Packets that were overdue at once, when the machine kept us waiting.
   uint64_t ns = 0;
 };
 
@@ -81,6 +82,7 @@ class Sender {
         Pause(start + (done + plan_.segments) * 1'000'000'000ULL / plan_.rate, now);
         continue;
       }
+      if (plan_.rate != 0) outcome.behind_max = std::max(outcome.behind_max, due - done);
       Burst(due - done, now, outcome);
     }
     return outcome;
@@ -189,9 +191,11 @@ int UdpSend(int argc, char** argv) {
   Sender sender(plan);
   const Outcome outcome = sender.Run();
   const double seconds = static_cast<double>(outcome.ns) / 1e9;
-  printf("{\"sent\":%lu,\"refused\":%lu,\"seconds\":%.6f,\"rate\":%.1f,\"cpu_seconds\":%.4f}\n",
-         outcome.sent, outcome.refused, seconds, static_cast<double>(outcome.sent) / seconds,
-         CpuSeconds());
+  printf(
+      "{\"sent\":%lu,\"refused\":%lu,\"behind_max\":%lu,\"seconds\":%.6f,\"rate\":%.1f,"
+      "\"cpu_seconds\":%.4f}\n",
+      outcome.sent, outcome.refused, outcome.behind_max, seconds,
+      static_cast<double>(outcome.sent) / seconds, CpuSeconds());
   return 0;
 }
 

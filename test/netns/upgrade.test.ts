@@ -16,6 +16,7 @@ import { Conversation } from "../support/conversation.js";
 import { installAs } from "../support/installation.js";
 import { rootNeeded, withLab } from "../support/lab.js";
 import { ReplaceableAgent } from "../support/replaceable-agent.js";
+import { wasSteady } from "../support/steady-stream.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_UPGRADE_ROUNDS"] ?? process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
 const LONG = process.env["RIPSTOP_UPGRADE_ROUNDS"] !== undefined;
@@ -113,10 +114,11 @@ function configure(plan: LabPlan, DataPlane: object): void {
 }
 
 /** -1 for a round in which the machine stalled the sender itself: it says nothing about us. */
-function cost({ lost, sink, sender }: UdpLoadResult, round: number, rate: number): number {
+function cost(result: UdpLoadResult, round: number, rate: number): number {
+  const { lost, sink, sender } = result;
   const told = JSON.stringify({ round, sender, sink });
   assert.equal(sink.corrupt, 0, told);
-  if (sender.seconds > 1.1 * SECONDS) return -1;
+  if (!wasSteady(result, rate, SECONDS * rate)) return -1;
   const missing = lost - sink.socket_drops;
   // A millisecond's worth.
   assert.ok(missing <= rate / 1000, told);

@@ -32,6 +32,8 @@ export interface UdpLoadOptions {
 const sentSchema = z.object({
   sent: z.number(),
   refused: z.number(),
+  /** Packets that were overdue at once, and went in one burst. */
+  behind_max: z.number(),
   seconds: z.number(),
   rate: z.number(),
   cpu_seconds: z.number(),
