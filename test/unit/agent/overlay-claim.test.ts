@@ -1,3 +1,4 @@
+// Which networks of other agents stand in the way of this one, from the text in which the kernel lists sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Prefix } from "../../../src/addr/address.js";
