@@ -74,8 +74,9 @@ TEST(Worker, CountsWhatCameBeforeTheFirstTableAndWhatItsPortsHeldAtTheEnd) {
     return lane.drops[static_cast<uint32_t>(why)].Read();
   };
   for (const uint64_t end = base::MonotonicNs() + 30 * kSecond;
-       out.rx_packets.Read() == 0 && base::MonotonicNs() < end;)
+       drops(out, pkt::DropReason::kNoTable) == 0 && base::MonotonicNs() < end;)
     std::this_thread::yield();
+  EXPECT_EQ(out.rx_packets.Read(), 1U);
   EXPECT_EQ(drops(out, pkt::DropReason::kNoTable), 1U);
 
   // A worker that was never started has nothing read; one that ends reads what is there.
