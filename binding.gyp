@@ -5,7 +5,7 @@
       "sources": ["<!@(node -p \"const s=require('./native/sources.json'); [...s.core, ...s.addon].join(' ')\")"],
       "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
       "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
-      "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-O2", "-g"],
+      "cflags": ["-fvisibility=hidden", "-Wall", "-Wextra", "-O2", "-g1"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--version-script=<(module_root_dir)/native/addon/exports.map", "-pthread"]
@@ -16,7 +16,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').udp_load.join(' ')\")"],
       "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
       "include_dirs": ["native"],
-      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g1"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc"]
@@ -27,7 +27,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').tcp_check.join(' ')\")"],
       "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
       "include_dirs": ["native"],
-      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g1"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc"]
@@ -38,7 +38,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').classic_proxy.join(' ')\")"],
       "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
       "include_dirs": ["native"],
-      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g1"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc"]
@@ -49,7 +49,7 @@
       "sources": ["<!@(node -p \"require('./native/sources.json').request_load.join(' ')\")"],
       "defines": ["<!@(node -p \"require('./native/sources.json').defines.join(' ')\")"],
       "include_dirs": ["native"],
-      "cflags": ["-Wall", "-Wextra", "-O2", "-g"],
+      "cflags": ["-Wall", "-Wextra", "-O2", "-g1"],
       "cflags_cc": ["-std=c++20", "-fno-exceptions", "-fno-rtti"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "ldflags": ["-static-libstdc++", "-static-libgcc"]

@@ -2,7 +2,7 @@
 # Installs what is missing and builds what has changed: scripts/setup.sh [run|dev|page]. "run" is enough for the demo; "dev"
 # (the default) adds what tests and checks need, "page" adds a browser to "run". Safe to repeat: each step is skipped while a hash of its inputs, kept
 # under .setup/, still holds. A step that fails says in one line what to do.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 level=${1:-dev}
 steps=4; [ "$level" = dev ] && steps=5
@@ -33,28 +33,51 @@ digest() { { find "$@" -type f -print0 2>/dev/null || true; } | LC_ALL=C sort -z
 unchanged() { [ -f ".setup/$1.stamp" ] && [ "$(cat ".setup/$1.stamp")" = "$2" ]; }
 stamp() { echo "$2" >".setup/$1.stamp"; }
 
-wanted=$(awk -v level="$level" '$1 == "run" || $1 == level { print $2 }' scripts/packages.txt)
-missing=()
-if command -v dpkg-query >/dev/null; then
-  installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | awk '$1 == "installed" { print $2 }')
-  for package in $wanted; do grep -qxF "$package" <<<"$installed" || missing+=("$package"); done
-fi
-if [ ${#missing[@]} -gt 0 ]; then
-  announce "installing Debian packages: ${missing[*]}"
-  command -v apt-get >/dev/null || fail "apt-get is missing; install by hand: ${missing[*]}"
+# Names of packages in $1 (a level of scripts/packages.txt), and of those that are missing.
+wanted() { awk -v level="$1" '$1 == level { print $2 }' scripts/packages.txt; }
+missing() { command -v dpkg-query >/dev/null && wanted "$1" | grep -vxFf <(installed) || true; }
+installed() { dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | awk '$1 == "installed" { print $2 }'; }
+install_packages() {
+  command -v apt-get >/dev/null || fail "apt-get is missing; install by hand: $*"
   export DEBIAN_FRONTEND=noninteractive
   # "dpkg --configure -a" repairs what an interrupted set-up left; the lock is waited for.
   quietly apt-update "the package lists could not be read; check the machine's network and /etc/apt" apt-get update -q
-  quietly apt-install "packages could not be installed; install by hand and run again: ${missing[*]}" \
+  quietly apt-install "packages could not be installed; install by hand and run again: $*" \
     bash -c 'dpkg --configure -a; exec apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@"' \
-    apt-install "${missing[@]}"
-  # Debian starts etcd as a service when it is installed; the tests run their own on their own ports.
-  case " ${missing[*]} " in *" etcd-server "*) systemctl disable --now etcd >/dev/null 2>&1 || true ;; esac
-  case " ${missing[*]} " in *" prometheus "*) systemctl disable --now prometheus >/dev/null 2>&1 || true ;; esac
+    apt-install "$@"
+  # Debian starts these as services when they are installed; the tests run their own on their own ports.
+  case " $* " in *" etcd-server "*) systemctl disable --now etcd >/dev/null 2>&1 || true ;; esac
+  case " $* " in *" prometheus "*) systemctl disable --now prometheus >/dev/null 2>&1 || true ;; esac
+}
+
+compile_typescript() {
+  quietly typescript "TypeScript does not compile; fix the errors above" npm run --silent build:ts
+  stamp typescript "$1"
+}
+
+# What keeps network and disk busy, or one CPU, goes on beside the rest: apt-get beside npm and TypeScript until there is a compiler,
+# and beside the addon until there is the rest.
+packages='' typescript=''
+await() { [ -z "$1" ] || wait "$1" || exit 1; }
+await_all() {
+  if [ -n "$packages" ] && kill -0 "$packages" 2>/dev/null; then
+    echo "setup: waiting for apt-get to end, so that nothing stays half installed" >&2
+  fi
+  wait
+}
+trap await_all EXIT
+first=$(missing run | xargs) more=
+[ "$level" = run ] || more=$(missing "$level" | xargs)
+if [ -n "$first$more" ]; then
+  announce "installing Debian packages: $first $more"
+  if [ -n "$first" ]; then
+    install_packages $first &
+    packages=$!
+  fi
 elif command -v dpkg-query >/dev/null; then
   announce "Debian packages: all there"
 else
-  announce "not Debian: assuming these are installed: $(echo $wanted)"
+  announce "not Debian: assuming these are installed: $({ wanted run; wanted "$level"; } | sort -u | xargs)"
 fi
 
 if node scripts/installed.mjs; then
@@ -70,8 +93,14 @@ if unchanged typescript "$ts" && [ -f dist/src/main.js ]; then
   announce "TypeScript: unchanged"
 else
   announce "TypeScript: compiling"
-  quietly typescript "TypeScript does not compile; fix the errors above" npm run --silent build:ts
-  stamp typescript "$ts"
+  compile_typescript "$ts" &
+  typescript=$!
+fi
+await "$packages"
+packages=''
+if [ -n "$more" ]; then
+  install_packages $more &
+  packages=$!
 fi
 
 addon=$(digest native binding.gyp scripts/build-addon.mjs package-lock.json; node -v)
@@ -83,8 +112,10 @@ else
   stamp addon "$addon"
 fi
 
+await "$packages"
+packages=''
 if [ "$level" = dev ]; then
-  tests=$(digest native test/native CMakeLists.txt scripts/build-native.mjs)
+  tests=$(digest native test/native binding.gyp package-lock.json CMakeLists.txt scripts/build-addon.mjs scripts/build-native.mjs)
   if unchanged native-tests "$tests" && [ -x build-tests/ripstop_tests ]; then
     announce "native tests: unchanged"
   else
@@ -93,4 +124,5 @@ if [ "$level" = dev ]; then
     stamp native-tests "$tests"
   fi
 fi
+await "$typescript"
 echo "set-up done in $((SECONDS - started)) s"
