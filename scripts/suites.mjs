@@ -78,20 +78,35 @@ function execute(command, args, seconds, onLine, env = process.env) {
   });
 }
 
+/** Processes that share the native tests: half of their time they wait for the kernel, each in namespaces of its own. */
+const NATIVE_SHARDS = 2;
+
 async function runNative() {
-  const report = ".setup/native-tests.json";
+  const shards = await Promise.all(Array.from({ length: NATIVE_SHARDS }, (_, index) => runNativeShard(index)));
+  const sum = (key) => shards.reduce((total, shard) => total + shard[key], 0);
+  return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped"), failure: "" };
+}
+
+async function runNativeShard(index) {
+  const report = `.setup/native-tests-${index}.json`;
   rmSync(report, { force: true });
   const failure = await execute(
     "build-tests/ripstop_tests",
     ["--gtest_brief=1", `--gtest_output=json:${report}`],
     600,
-    (line) => /^\[(=+| {2}PASSED {2})\]|^$/.test(line) || process.stdout.write(`${line}\n`),
+    (line) => /^\[(=+| {2}PASSED {2})\]|^$|^Running main|^Note: /.test(line) || process.stdout.write(`${line}\n`),
+    { ...process.env, GTEST_TOTAL_SHARDS: `${NATIVE_SHARDS}`, GTEST_SHARD_INDEX: `${index}` },
   );
-  if (!existsSync(report)) return { passed: 0, failed: 0, skipped: 0, failure: failure || "wrote no report" };
-  const tests = JSON.parse(readFileSync(report, "utf8")).testsuites.flatMap((suite) => suite.testsuite);
-  const failed = tests.filter((test) => test.failures).length;
+  const tests = existsSync(report)
+    ? JSON.parse(readFileSync(report, "utf8")).testsuites.flatMap((suite) => suite.testsuite)
+    : [];
+  const failures = tests.filter((test) => test.failures).length;
   const skipped = tests.filter((test) => test.result === "SKIPPED" || test.status === "NOTRUN").length;
-  return { passed: tests.length - failed - skipped, failed, skipped, failure };
+  const passed = tests.length - failures - skipped;
+  // Whatever the other has to say: a shard that crashes, or runs nothing, has failed.
+  const crash = failures > 0 || (failure === "" && passed > 0) ? "" : failure || "ran no test";
+  if (crash !== "") process.stdout.write(`  FAIL shard ${index} of the native tests: ${crash}\n`);
+  return { passed, failed: failures + (crash === "" ? 0 : 1), skipped };
 }
 
 /** One process of Node's test runner over some files; `onLine` sees what it prints. */
@@ -118,11 +133,39 @@ async function runNode(files, prefix, seconds, onLine) {
 
 /**
  * Each file of some suites in namespaces of its own, more at a time than there are CPUs as most of them wait; then those that must
- * be alone. Resolves to a result for each suite.
+ * be alone. `early` begins with one at a time, beside what else runs; `finish` resolves to a result for each suite.
  */
-async function runIsolated(suites) {
-  const totals = new Map(suites.map((suite) => [suite, { passed: 0, failed: 0, skipped: 0, failure: "" }]));
-  const runFile = async ({ suite, file }) => {
+class IsolatedRun {
+  #totals;
+  #waiting;
+  #alone;
+  #early = [];
+
+  constructor(suites) {
+    this.#totals = new Map(suites.map((suite) => [suite, { passed: 0, failed: 0, skipped: 0, failure: "" }]));
+    const files = suites
+      .flatMap((suite) => testFiles(suite).map((file) => ({ suite, file, text: readFileSync(file, "utf8") })))
+      .sort((a, b) => FIRST.test(b.text) - FIRST.test(a.text) || b.text.length - a.text.length);
+    this.#alone = files.filter(({ text }) => ALONE.test(text));
+    this.#waiting = files.filter(({ text }) => !ALONE.test(text));
+  }
+
+  early() {
+    this.#early.push(this.#runner());
+  }
+
+  async finish() {
+    const more = 1 + Math.max(2, availableParallelism()) - this.#early.length;
+    await Promise.all([...this.#early, ...Array.from({ length: more }, () => this.#runner())]);
+    for (const file of this.#alone) await this.#runFile(file);
+    return this.#totals;
+  }
+
+  async #runner() {
+    for (let file = this.#waiting.shift(); file !== undefined; file = this.#waiting.shift()) await this.#runFile(file);
+  }
+
+  async #runFile({ suite, file }) {
     const started = Date.now();
     const lines = [];
     const result = await runNode([file], ["scripts/isolated.sh"], ISOLATED[suite], (line) => lines.push(line));
@@ -135,20 +178,9 @@ async function runIsolated(suites) {
     process.stdout.write(
       `  ${result.failed ? "FAIL" : "ok  "} ${file}: ${result.passed} passed, ${result.failed} failed in ${seconds} s\n`,
     );
-    const total = totals.get(suite);
+    const total = this.#totals.get(suite);
     for (const key of ["passed", "failed", "skipped"]) total[key] += result[key];
-  };
-  const files = suites
-    .flatMap((suite) => testFiles(suite).map((file) => ({ suite, file, text: readFileSync(file, "utf8") })))
-    .sort((a, b) => FIRST.test(b.text) - FIRST.test(a.text) || b.text.length - a.text.length);
-  const alone = files.filter(({ text }) => ALONE.test(text));
-  const waiting = files.filter(({ text }) => !ALONE.test(text));
-  const runner = async () => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file);
-  };
-  await Promise.all(Array.from({ length: 1 + Math.max(2, availableParallelism()) }, runner));
-  for (const file of alone) await runFile(file);
-  return totals;
+  }
 }
 
 const isIsolated = (suite) => suite in ISOLATED && process.geteuid() === 0;
@@ -160,13 +192,11 @@ function stagesOf(suites) {
   return isolated.length > 0 ? [...stages, isolated] : stages;
 }
 
-/** Runs a stage; resolves to a result for each of its suites. */
-async function runStage(suites) {
-  const [suite] = suites;
-  if (isIsolated(suite)) return runIsolated(suites);
-  if (suite === "native") return new Map([[suite, await runNative()]]);
+/** Runs a suite whose files share the machine's namespaces; resolves to its result. */
+function runShared(suite) {
+  if (suite === "native") return runNative();
   const print = (line) => process.stdout.write(`${line}\n`);
-  return new Map([[suite, await runNode(testFiles(suite), [], ISOLATED[suite] ?? FILE_SECONDS, print)]]);
+  return runNode(testFiles(suite), [], ISOLATED[suite] ?? FILE_SECONDS, print);
 }
 
 /** Runs the suites, cheap ones first, and returns the totals. */
@@ -175,10 +205,12 @@ export async function runSuites(suites) {
   mkdirSync(".setup", { recursive: true });
   const totals = { passed: 0, failed: 0, skipped: 0 };
   const stages = stagesOf(suites);
+  const isolated = suites.some(isIsolated) ? new IsolatedRun(suites.filter(isIsolated)) : null;
+  if (stages.length > 1) isolated?.early();
   for (const [index, stage] of stages.entries()) {
     const started = Date.now();
     process.stdout.write(`[${index + 1}/${stages.length}] ${stage.join(", ")} tests\n`);
-    const results = await runStage(stage);
+    const results = isIsolated(stage[0]) ? await isolated.finish() : new Map([[stage[0], await runShared(stage[0])]]);
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     for (const [suite, result] of results) {
       let { failed } = result;

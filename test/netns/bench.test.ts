@@ -1,4 +1,5 @@
 // A whole, small benchmark: rivals come up, bytes are checked, figures are taken, and nothing stays behind.
+// First: it takes half a minute.
 import assert from "node:assert/strict";
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";

@@ -1,5 +1,6 @@
 // Every command line that the docs and the help show is run, on a node of a lab as the docs have it, or is on the list of those
 // that are run elsewhere, with the reason.
+// First: it runs all that the docs show, one after the other.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
