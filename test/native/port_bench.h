@@ -31,8 +31,9 @@ inline constexpr const char* kTherePod = "10.244.2.5";
 
 class Bench {
  public:
-  Bench() : home_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)) {
-    const std::string id = std::to_string(getpid());
+  explicit Bench(int underlay_family = 4)
+      : home_(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)), v6_(underlay_family == 6) {
+    const std::string id = std::to_string(getpid()), at_there = AddressThere();
     here_ = "rst-pm" + id + "a";
     there_ = "rst-pm" + id + "b";
     ready_ =
@@ -42,17 +43,15 @@ class Bench {
               "numtxqueues 1 netns " +
               there_) &&
         Here("link set lo up") && There("link set lo up") && Quiet(here_) && Quiet(there_) &&
-        There("link set ub address 06:00:00:00:00:02 up") &&
-        There("address add 192.0.2.3/24 dev ub") &&
-        There(std::string("neighbor add 192.0.2.2 lladdr ") + kHereMac + " dev ub nud permanent") &&
-        There(
-            "link add vx1 address 02:00:00:00:00:02 type vxlan id 1 local 192.0.2.3 dev ub dstport "
-            "8472 nolearning") &&
-        There("link set vx1 mtu 1450 up") && There("address add 10.244.2.5/24 dev vx1") &&
+        There("link set ub address 06:00:00:00:00:02 up") && AddAddress(there_, "ub", at_there) &&
+        There("neighbor add " + AddressHere() + " lladdr " + kHereMac + " dev ub nud permanent") &&
+        There("link add vx1 address 02:00:00:00:00:02 type vxlan id 1 local " + at_there +
+              " dev ub dstport 8472 nolearning") &&
+        There("link set vx1 mtu " + Mtu() + " up") && There("address add 10.244.2.5/24 dev vx1") &&
         There("neighbor add 10.244.1.5 lladdr 02:00:00:00:00:01 dev vx1 nud permanent") &&
         There("route add 10.244.1.0/24 dev vx1") &&
-        Shell("bridge -n " + there_ +
-              " fdb add 02:00:00:00:00:01 dev vx1 dst 192.0.2.2 self permanent") &&
+        Shell("bridge -n " + there_ + " fdb add 02:00:00:00:00:01 dev vx1 dst " + AddressHere() +
+              " self permanent") &&
         Enter(here_);
   }
   ~Bench() {
@@ -63,6 +62,16 @@ class Bench {
   Bench(const Bench&) = delete;
   Bench& operator=(const Bench&) = delete;
   bool ready() const { return ready_; }
+  // Addresses as test tables have them, and what fits between the stacks.
+  std::string AddressHere() const { return v6_ ? "2001:1::1" : "192.0.2.2"; }
+  std::string AddressThere() const { return v6_ ? "2001:2::1" : "192.0.2.3"; }
+  std::string Mtu() const { return v6_ ? "1430" : "1450"; }
+  // For a port whose outer headers are the kernel's.
+  bool AddAddressHere() const {
+    return AddAddress(here_, "ua", AddressHere()) &&
+           Here("neighbor add " + AddressThere() +
+                " lladdr 06:00:00:00:00:02 dev ua nud permanent");
+  }
 
   static bool Shell(const std::string& command) { return std::system(command.c_str()) == 0; }
   bool Here(const std::string& ip) const { return Shell("ip -n " + here_ + " " + ip); }
@@ -78,7 +87,7 @@ class Bench {
   }
   // The same on a device without Ethernet.
   bool AddBarePod(const std::string& device) const {
-    return Here("link set " + device + " mtu 1450 up") &&
+    return Here("link set " + device + " mtu " + Mtu() + " up") &&
            Here(std::string("address add ") + kHerePod + "/24 dev " + device) &&
            Here("route add 10.244.2.0/24 dev " + device);
   }
@@ -101,7 +110,19 @@ class Bench {
         "ip netns exec " + name +
         " sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1");
   }
+  bool AddAddress(const std::string& name, const std::string& device,
+                  const std::string& address) const {
+    const std::string ipv6 = " net.ipv6.conf." + device;
+    if (!v6_) return Shell("ip -n " + name + " address add " + address + "/24 dev " + device);
+    return Shell("ip netns exec " + name + " sysctl -qw" + ipv6 + ".disable_ipv6=0" + ipv6 +
+                 ".accept_dad=0") &&
+           Shell("ip -n " + name + " address add " + address + "/16 dev " + device + " nodad") &&
+           // The kernel makes it usable a moment later.
+           Shell("timeout 30 sh -c 'until ip -n " + name + " -6 route show table local | grep -q " +
+                 address + "; do :; done'");
+  }
   base::UniqueFd home_;
+  const bool v6_;
   std::string here_, there_;
   bool ready_ = false;
 };

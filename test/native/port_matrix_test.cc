@@ -28,6 +28,7 @@ constexpr uint32_t kReplayed = 200;  // At once: few enough for every queue on t
 struct Combination {
   const char* overlay;
   const char* underlay;
+  int family = 4;  // Of the underlay.
 };
 
 class PortMatrix : public ::testing::TestWithParam<Combination> {
@@ -35,14 +36,14 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
   void SetUp() override {
     if (const std::string missing = test::NetSandbox::Missing(); !missing.empty())
       GTEST_SKIP() << missing;
-    bench_.emplace();
+    bench_.emplace(family());
     ASSERT_TRUE(bench_->ready());
     ASSERT_NO_FATAL_FAILURE(OpenUnderlay(GetParam().underlay));
     ASSERT_NO_FATAL_FAILURE(OpenOverlay(GetParam().overlay));
     fwd::Format format;
     format.unfilled_checksums = unfilled_;
     TableBuilder table(1);
-    table.AddPeer(2, 4, 4);
+    table.AddPeer(2, 4, family());
     publisher_.Publish(table.Build(format));
     auto made = engine::Worker::Create({}, *overlay_, *underlay_, publisher_);
     ASSERT_TRUE(made.ok()) << made.error().detail;
@@ -54,6 +55,7 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     (void)unlink(file_.c_str());
   }
 
+  static int family() { return GetParam().family; }
   template <typename Port>
   std::unique_ptr<port::Port> Opened(base::Result<std::unique_ptr<Port>> opened) {
     EXPECT_TRUE(opened.ok()) << opened.error().op << ": " << opened.error().detail;
@@ -89,8 +91,10 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     state.encapsulation = RS_ENCAPSULATION_VXLAN;
     state.vni = 1;
     state.udp_port_be = htons(8472);
-    state.local_families = RS_LOCAL_IP4;
-    state.local_ip4_be = port_bench::At("192.0.2.2", 0).sin_addr.s_addr;
+    state.local_families = family() == 4 ? RS_LOCAL_IP4 : RS_LOCAL_IP6;
+    const port::UdpAddress local = Local();
+    std::memcpy(&state.local_ip4_be, local.bytes.data(), family() == 4 ? 4 : 0);
+    std::memcpy(state.local_ip6, local.bytes.data(), family() == 6 ? 16 : 0);
     state.workers = 1;
     state.stale_ns = ~uint64_t{0} >> 1;
   }
@@ -106,6 +110,13 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     options.umem = SharedUmem();
     unfilled_ = true;
     return Opened(port::XdpPort::Open(options));
+  }
+  port::UdpAddress Local() const {
+    uint8_t bytes[16];
+    EXPECT_EQ(inet_pton(family() == 4 ? AF_INET : AF_INET6, bench_->AddressHere().c_str(), bytes),
+              1);
+    return family() == 4 ? port::UdpAddress::Ip4(base::Load<uint32_t>(bytes))
+                         : port::UdpAddress::Ip6(bytes);
   }
   // With AF_XDP on both sides a frame goes through without a copy.
   std::shared_ptr<xdp::Umem> SharedUmem() {
@@ -184,13 +195,11 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     } else if (kind == "xdp") {
       underlay_ = OpenXdp();
     } else if (kind == "udp") {
-      ASSERT_TRUE(
-          bench_->Here("address add 192.0.2.2/24 dev ua") &&
-          bench_->Here("neighbor add 192.0.2.3 lladdr 06:00:00:00:00:02 dev ua nud permanent"));
+      ASSERT_TRUE(bench_->AddAddressHere());
       // A socket hands over what a local veth brought, unfilled sums of the payload included.
       ASSERT_TRUE(bench_->FinishFramesThere());
       port::UdpOptions options;
-      options.local4 = port::UdpAddress::Ip4(port_bench::At("192.0.2.2", 0).sin_addr.s_addr);
+      (family() == 4 ? options.local4 : options.local6) = Local();
       options.port = 8472;
       options.device = "ua";
       underlay_ = Opened(port::UdpPort::Open(options));
@@ -215,7 +224,7 @@ class PortMatrix : public ::testing::TestWithParam<Combination> {
     } else {
       ASSERT_TRUE(bench_->Here("link add oa numrxqueues 1 numtxqueues 1 type veth peer name ob "
                                "numrxqueues 1 numtxqueues 1") &&
-                  bench_->Here("link set ob mtu 1450 up"));
+                  bench_->Here("link set ob mtu " + bench_->Mtu() + " up"));
       ASSERT_TRUE(bench_->AddPod("oa"));
       if (kind == "xdp") ASSERT_TRUE(port::NetDevice("oa").FillChecksums().ok());
       overlay_ = kind == "xdp" ? OpenOverlayXdp("ob") : OpenPacket("ob", false);
@@ -335,10 +344,13 @@ std::vector<Combination> All() {
     for (const char* underlay : {"tap", "xdp", "packet", "udp", "memory"})
       all.push_back({overlay, underlay});
   }
+  for (const char* underlay : {"tap", "xdp", "packet", "udp", "memory"})
+    all.push_back({"tap", underlay, 6});
   return all;
 }
 INSTANTIATE_TEST_SUITE_P(Ports, PortMatrix, ::testing::ValuesIn(All()), [](const auto& info) {
-  return std::string(info.param.overlay) + "_over_" + info.param.underlay;
+  return std::string(info.param.overlay) + "_over_" + info.param.underlay +
+         (info.param.family == 6 ? "_on_ipv6" : "");
 });
 
 }  // namespace
