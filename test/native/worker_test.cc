@@ -73,11 +73,13 @@ TEST(Worker, CountsWhatCameBeforeTheFirstTableAndWhatItsPortsHeldAtTheEnd) {
   const auto drops = [](const pkt::LaneCounters& lane, pkt::DropReason why) {
     return lane.drops[static_cast<uint32_t>(why)].Read();
   };
+  // The last that is counted of a packet is how it ended.
   for (const uint64_t end = base::MonotonicNs() + 30 * kSecond;
        drops(out, pkt::DropReason::kNoTable) == 0 && base::MonotonicNs() < end;)
     std::this_thread::yield();
   EXPECT_EQ(out.rx_packets.Read(), 1U);
   EXPECT_EQ(drops(out, pkt::DropReason::kNoTable), 1U);
+  EXPECT_EQ(out.rx_packets.Read(), 1U);
 
   // A worker that was never started has nothing read; one that ends reads what is there.
   Rig late;
