@@ -109,17 +109,11 @@ test("a host without packet-filter tools is degraded and says why, until they ar
     };
     for (const name of ["ip", "sh"]) add(name);
     await host.startAgent(["--dataplane=kernel", "--iptables-resync=1"], { PATH: tools });
-    const said = () => host.status().reasons.join("\n");
-    await until(
-      "it says what it lacks",
-      () => /the packet-filter rules cannot be made: .*iptables/.test(said()),
-      30_000,
-    );
-    await until("and the other", () => /pods are not kept from the overlay's port: .*nft/.test(said()), 30_000);
-    assert.equal(host.status().condition, "degraded");
+    await host.untilCondition("degraded", /the packet-filter rules cannot be made: .*iptables/);
+    await host.untilCondition("degraded", /pods are not kept from the overlay's port: .*nft/);
     for (const name of ["nft", "iptables", "iptables-save", "iptables-restore"]) add(name);
     for (const name of ["ip6tables", "ip6tables-save", "ip6tables-restore"]) add(name);
-    await until("all is well", () => host.status().condition === "ok", 30_000);
+    await host.untilCondition("ok");
   });
 });
 
