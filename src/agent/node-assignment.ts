@@ -83,7 +83,12 @@ export async function followNodeAddresses(
 ): Promise<void> {
   const { assignment } = parts.store;
   if (assignment === undefined) return;
+  let known: readonly string[] = [];
   for await (const addresses of assignment.watchAddresses(signal)) {
+    const { problems = [] } = addresses;
+    for (const reason of problems.filter((problem) => !known.includes(problem)))
+      parts.logger.warn("what somebody wrote for this node cannot be used", { reason });
+    known = problems;
     const wanted = addressed(initial, addresses);
     const { publicIp, publicIpv6 } = current();
     if (wanted.publicIp !== publicIp || wanted.publicIpv6 !== publicIpv6) changed(wanted);

@@ -42,6 +42,8 @@ export interface NodeStanding {
 export interface NodeAddresses {
   readonly publicIp: Ipv4 | null;
   readonly publicIpv6: Ipv6 | null;
+  /** What somebody wrote and cannot be used, a sentence each. */
+  readonly problems?: readonly string[];
 }
 
 /** What a store decides that hands out subnets itself. Our record then has the node's name, not an address, as its identity. */

@@ -138,8 +138,8 @@ export function published(attrs: LeaseAttrs, node: KubeNode, names: AnnotationNa
   };
 }
 
-/** node-public-ip and node-public-ipv6, and what is wrong with them. */
-export function nodeAddresses(node: KubeNode, names: AnnotationNames): { value: NodeAddresses; problems: string[] } {
+/** node-public-ip and node-public-ipv6, and what is wrong with them and with those that overwrite ours. */
+export function nodeAddresses(node: KubeNode, names: AnnotationNames): NodeAddresses {
   const problems: string[] = [];
   const read = <T>(name: string, parse: (text: string) => T | null): T | null => {
     const value = address(name, node.annotations.get(name) ?? "", parse);
@@ -153,7 +153,8 @@ export function nodeAddresses(node: KubeNode, names: AnnotationNames): { value: 
   ] as const)
     read<unknown>(name, parse);
   return {
-    value: { publicIp: read(names.nodePublicIp, parseIpv4), publicIpv6: read(names.nodePublicIpv6, parseIpv6) },
+    publicIp: read(names.nodePublicIp, parseIpv4),
+    publicIpv6: read(names.nodePublicIpv6, parseIpv6),
     problems,
   };
 }

@@ -94,7 +94,7 @@ export class KubeStore implements Store {
     this.assignment = {
       key: this.#name,
       subnets: (signal) => this.#assigned(signal),
-      addresses: async (signal) => nodeAddresses(await this.#node(signal), this.#names).value,
+      addresses: async (signal) => nodeAddresses(await this.#node(signal), this.#names),
       watchAddresses: (signal) => this.#watchAddresses(signal),
       tell: (standing, signal) => this.#own.tell(standing, signal),
     };
@@ -192,11 +192,13 @@ export class KubeStore implements Store {
     for await (const _ of this.watchLeases(signal)) {
       const node = this.#reflector.node(this.#name);
       if (node === undefined) continue;
-      const { value } = nodeAddresses(node, this.#names);
-      const text = `${value.publicIp} ${value.publicIpv6}`;
+      const addresses = nodeAddresses(node, this.#names);
+      const { publicIp, publicIpv6, problems = [] } = addresses;
+      const text = [publicIp, publicIpv6, ...problems].join("\n");
       if (text === last) continue;
       last = text;
-      yield value;
+      void this.#own.complain(problems, signal);
+      yield addresses;
     }
   }
 

@@ -13,6 +13,7 @@ export class OwnNode {
   readonly #name: string;
   readonly #setCondition: boolean;
   #said = "";
+  #complained = "";
   #eventsAllowed = true;
 
   constructor(api: KubeApi, name: string, setCondition: boolean) {
@@ -28,6 +29,15 @@ export class OwnNode {
     if (this.#setCondition) await this.#writeCondition(standing, signal);
     this.#said = text;
     await this.#tellEvent(standing, signal).catch(() => undefined);
+  }
+
+  /** An Event of what somebody wrote for this node and cannot be used; never rejects. */
+  async complain(problems: readonly string[], signal: AbortSignal): Promise<void> {
+    const message = problems.join("; ");
+    if (message === this.#complained) return;
+    this.#complained = message;
+    if (message === "") return;
+    await this.#tellEvent({ available: false, reason: "AnnotationNotUsable", message }, signal).catch(() => undefined);
   }
 
   async #writeCondition({ available, reason, message }: NodeStanding, signal: AbortSignal): Promise<void> {

@@ -237,17 +237,26 @@ describe("the Kubernetes store", () => {
     assert.equal(condition()?.["reason"], "X");
   });
 
-  it("follows the addresses that somebody writes for this node", async () => {
+  it("follows the addresses that somebody writes for this node, and says which are none", async () => {
     const seen: string[] = [];
     const stop = new AbortController();
     const following = (async () => {
-      for await (const { publicIp } of assignment().watchAddresses(stop.signal))
-        seen.push(publicIp === null ? "none" : formatIpv4(publicIp));
+      for await (const { publicIp, problems = [] } of assignment().watchAddresses(stop.signal))
+        seen.push([publicIp === null ? "none" : formatIpv4(publicIp), ...problems].join(", but "));
     })();
     await until("the first", () => seen.length === 1);
     kube.annotate("n1", { [names.nodePublicIp]: "192.0.2.77" });
     await until("the second", () => seen.length === 2);
     assert.deepEqual(seen, ["none", "192.0.2.77"]);
+    kube.annotate("n1", { [names.publicIpOverwrite]: "here" });
+    await until("an Event about what is no address", () => kube.events.length > 0);
+    await until("the third", () => seen.length === 3);
+    const complaint = `annotation ${names.publicIpOverwrite} is "here", which is no address`;
+    assert.deepEqual(seen, ["none", "192.0.2.77", `192.0.2.77, but ${complaint}`]);
+    assert.deepEqual(
+      kube.events.map(({ reason, message }) => [reason, message]),
+      [["AnnotationNotUsable", complaint]],
+    );
     stop.abort();
     await following;
   });
