@@ -1,6 +1,7 @@
 // The options inside net-conf.json's Backend object, one schema per backend, with flannel's names and defaults. Untrusted
 // input. Pure.
 import { z } from "zod";
+import { EXTENSION_FIELDS, IPIP_FIELDS, UDP_FIELDS, VXLAN_FIELDS, WIREGUARD_FIELDS } from "./backend-fields.js";
 import { foldKeys, type JsonObject } from "./case-folded.js";
 import { checkShape } from "./network-config.js";
 
@@ -31,7 +32,6 @@ const flag = z
   .nullish()
   .transform((value) => value ?? false);
 
-const VXLAN_FIELDS = ["VNI", "Port", "MTU", "GBP", "Learning", "DirectRouting"] as const;
 const VXLAN_SCHEMA = z.object({
   VNI: whole(0, 0xffffff, 1),
   Port: whole(0, 65_535, 0),
@@ -59,7 +59,7 @@ export interface IpipOptions {
 }
 
 export function parseIpipOptions(backend: JsonObject): IpipOptions {
-  const fields = checkShape(z.object({ DirectRouting: flag }), foldKeys(backend, ["DirectRouting"]).values, "Backend.");
+  const fields = checkShape(z.object({ DirectRouting: flag }), foldKeys(backend, IPIP_FIELDS).values, "Backend.");
   return { directRouting: fields.DirectRouting };
 }
 
@@ -82,7 +82,7 @@ const EXTENSION_SCHEMA = z.object({
 });
 
 export function parseExtensionOptions(backend: JsonObject): ExtensionOptions {
-  const folded = foldKeys(backend, Object.keys(EXTENSION_SCHEMA.shape));
+  const folded = foldKeys(backend, EXTENSION_FIELDS);
   const fields = checkShape(EXTENSION_SCHEMA, folded.values, "Backend.");
   return {
     preStartupCommand: fields.PreStartupCommand,
@@ -122,7 +122,7 @@ const WIREGUARD_SCHEMA = z.object({
 });
 
 export function parseWireguardOptions(backend: JsonObject): WireguardOptions {
-  const folded = foldKeys(backend, Object.keys(WIREGUARD_SCHEMA.shape));
+  const folded = foldKeys(backend, WIREGUARD_FIELDS);
   const fields = checkShape(WIREGUARD_SCHEMA, folded.values, "Backend.");
   return {
     listenPort: fields.ListenPort,
@@ -135,6 +135,6 @@ export function parseWireguardOptions(backend: JsonObject): WireguardOptions {
 }
 
 export function parseUdpOptions(backend: JsonObject): UdpOptions {
-  const fields = checkShape(UDP_SCHEMA, foldKeys(backend, ["Port"]).values, "Backend.");
+  const fields = checkShape(UDP_SCHEMA, foldKeys(backend, UDP_FIELDS).values, "Backend.");
   return { port: fields.Port };
 }

@@ -6,6 +6,7 @@ import { parseIpv4 } from "../addr/ipv4.js";
 import { parseIpv6 } from "../addr/ipv6.js";
 import { parsePrefix4, parsePrefix6 } from "../addr/prefix.js";
 import { RipstopError } from "../lib/errors.js";
+import { COMMON_FIELDS, FIELDS_OF_BACKEND } from "./backend-fields.js";
 import { foldKeys, isJsonObject, type JsonObject } from "./case-folded.js";
 import { DATAPLANE_MODES, OVERLAY_PORTS, UNDERLAY_PORTS } from "./flags.js";
 import { BUSY_POLL_MAX_US, CPU_MAX, CPUS_MAX, PLANE_FEATURES, WORKERS_MAX } from "./plane-limits.js";
@@ -208,7 +209,7 @@ function readBackend(
       `error decoding Backend property of config: it is ${JSON.stringify(raw)}`,
       'write an object such as {"Type":"vxlan"}',
     );
-  const { Type: type = "", DataPlane: dataPlane } = foldKeys(raw, ["Type", "DataPlane"]).values;
+  const { Type: type = "", DataPlane: dataPlane } = foldKeys(raw, COMMON_FIELDS).values;
   if (typeof type !== "string")
     throw invalid(`error decoding Backend property of config: Type is ${JSON.stringify(type)}`, "give it as text");
   if (type === "")
@@ -216,6 +217,9 @@ function readBackend(
       "unknown backend type: Backend.Type is empty",
       'write {"Type":"vxlan"}, or leave Backend out for udp',
     );
+  const fields = FIELDS_OF_BACKEND.get(type.toLowerCase());
+  const unread = fields === undefined ? [] : foldKeys(raw, [...COMMON_FIELDS, ...fields]).unknown;
+  for (const key of unread) warnings.push(`key "${key}" in Backend has no effect with ${type}`);
   return { type: type.toLowerCase(), raw, dataPlane: readDataPlane(dataPlane, warnings) };
 }
 

@@ -3,7 +3,7 @@
 // Alone: it measures times.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -56,12 +56,13 @@ async function watchNeighbors(host: AgentHost, seen: Map<string, number>): Promi
   return child;
 }
 
-/** The median of three where the first says that the machine had something else to do. */
-async function steadyP99(measure: () => Promise<readonly number[]>): Promise<number[]> {
-  const p99 = async () => quantile(await measure(), 0.99);
-  const first = await p99();
-  return first <= CHANGE_P99_MS ? [first] : [first, await p99(), await p99()];
+/** Three times where the first says that the machine had something else to do: their median counts. */
+async function steady(measure: () => Promise<number>, bar: number): Promise<number[]> {
+  const first = await measure();
+  return first <= bar ? [first] : [first, await measure(), await measure()];
 }
+const p99 = (measure: () => Promise<readonly number[]>) =>
+  steady(async () => quantile(await measure(), 0.99), CHANGE_P99_MS);
 
 test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }, async (context) => {
   await withAgentHost(async (host) => {
@@ -83,16 +84,24 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
         `--net-config-path=${netConf}`,
         "--dataplane=kernel",
       ];
-      const began = performance.now();
-      const agent = await host.startAgent(flags, { NODE_NAME: "self" });
       const routes = () =>
         host
           .ip("-o route show dev flannel.1")
           .split("\n")
           .filter((line) => line.includes("via")).length;
-      await until("all peers are programmed", () => routes() === NODES, 60_000);
-      const firstMs = performance.now() - began;
-      const pid = agent.pid ?? 0;
+      let pid = 0;
+      const firstSync = async (): Promise<number> => {
+        if (pid !== 0) {
+          await host.stopAgents();
+          rmSync(host.stateDir, { recursive: true });
+          host.ip("link delete flannel.1");
+        }
+        const began = performance.now();
+        pid = (await host.startAgent(flags, { NODE_NAME: "self" })).pid ?? 0;
+        await until("all peers are programmed", () => routes() === NODES, 60_000);
+        return performance.now() - began;
+      };
+      const firstMs = await steady(firstSync, FIRST_SYNC_MS);
 
       const seen = new Map<string, number>();
       const watching = await watchNeighbors(host, seen);
@@ -108,9 +117,9 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
       };
       const besideFlapping = async (): Promise<number[]> =>
         (await Promise.all([changes(), cluster.writeNodes("flap", String(FLAPS), "100")]))[0];
-      const calm = await steadyP99(changes);
+      const calm = await p99(changes);
       const [flapCpu, flapWall] = [cpuSeconds(pid), performance.now()];
-      const flapped = await steadyP99(besideFlapping);
+      const flapped = await p99(besideFlapping);
       const flapShare = ((cpuSeconds(pid) - flapCpu) * 1000) / (performance.now() - flapWall);
       watching.kill();
       await cluster.stopServer();
@@ -128,7 +137,7 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
       const most = memoryMiB(pid, "VmHWM");
       context.diagnostic(
         JSON.stringify({
-          firstMs: Math.round(firstMs),
+          firstMs: firstMs.map(Math.round),
           p99: calm,
           flappedP99: flapped,
           flappedCpu: Number(flapShare.toFixed(2)),
@@ -138,7 +147,7 @@ test("5,000 nodes", { skip: rootNeeded || apiserver.missing || kubectl.missing }
           recoveredMs: Math.round(recoveredMs),
         }),
       );
-      assert.ok(firstMs <= FIRST_SYNC_MS, `first sync took ${firstMs.toFixed(0)} ms`);
+      assert.ok(median(firstMs) <= FIRST_SYNC_MS, `first sync took ${firstMs.join(", ")} ms`);
       assert.ok(median(calm) <= CHANGE_P99_MS, `p99 of a change is ${calm.join(", ")} ms`);
       assert.ok(
         median(flapped) <= CHANGE_P99_MS,

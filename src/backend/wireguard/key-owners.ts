@@ -1,5 +1,5 @@
-// Of several nodes that name one public key, the device can know one alone: whoever was known with it, else the oldest lease. The
-// others are refused, so that a copied key takes no prefix away from its owner. Owned by one overlay.
+// Of several nodes that name one public key, the device can know one alone: whoever was known with it, else the oldest lease; our
+// own key is ours. The others are refused, so that a copied key takes no prefix away from its owner. Owned by one overlay.
 export interface KeyClaim {
   readonly leaseKey: string;
   readonly publicKey: string;
@@ -8,7 +8,12 @@ export interface KeyClaim {
 }
 
 export class KeyOwners {
+  readonly #own: Pick<KeyClaim, "leaseKey" | "publicKey">;
   #owners: ReadonlyMap<string, string> = new Map();
+
+  constructor(own: Pick<KeyClaim, "leaseKey" | "publicKey">) {
+    this.#own = own;
+  }
 
   /** The lease that each key is of. */
   settle(claims: readonly KeyClaim[]): ReadonlyMap<string, string> {
@@ -17,7 +22,8 @@ export class KeyOwners {
       const owner = owners.get(claim.publicKey);
       if (owner === undefined || this.#precedes(claim, owner)) owners.set(claim.publicKey, claim);
     }
-    this.#owners = new Map([...owners].map(([publicKey, { leaseKey }]) => [publicKey, leaseKey]));
+    const { publicKey: ownKey, leaseKey: self } = this.#own;
+    this.#owners = new Map([...[...owners].map(([key, { leaseKey }]) => [key, leaseKey] as const), [ownKey, self]]);
     return this.#owners;
   }
 

@@ -100,13 +100,14 @@ class WireguardOverlay implements Overlay {
   readonly #inner: RoutedOverlay;
   readonly #parts: Parts;
   readonly #key: WireguardKey;
-  readonly #owners = new KeyOwners();
+  readonly #owners: KeyOwners;
   #leases: ReadonlyMap<string, Lease> = new Map();
 
   constructor(inner: RoutedOverlay, parts: Parts, key: WireguardKey) {
     this.#inner = inner;
     this.#parts = parts;
     this.#key = key;
+    this.#owners = new KeyOwners({ leaseKey: inner.own.key, publicKey: key.publicKey });
     this.mtu = inner.mtu;
     this.devices = inner.devices;
     this.own = inner.own;

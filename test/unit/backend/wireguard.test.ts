@@ -63,13 +63,15 @@ test("a copied key is its owner's for as long as that one has it, and the oldest
     publicKey,
     createRevision: BigInt(age),
   });
-  const owners = new KeyOwners();
+  const self = { leaseKey: "self", publicKey: "mine" };
+  const owners = new KeyOwners(self);
   owners.settle([claim("victim", "k", 9)]);
   assert.equal(owners.settle([claim("liar", "k", 1), claim("victim", "k", 9)]).get("k"), "victim");
   assert.equal(owners.settle([claim("liar", "k", 1), claim("victim", "l", 9)]).get("k"), "liar");
   const both = [claim("b", "k", 2), claim("a", "k", 2), claim("c", "k", 1)];
-  assert.equal(new KeyOwners().settle(both).get("k"), "c");
-  assert.equal(new KeyOwners().settle(both.slice(0, 2)).get("k"), "a");
+  assert.equal(new KeyOwners(self).settle(both).get("k"), "c");
+  assert.equal(new KeyOwners(self).settle(both.slice(0, 2)).get("k"), "a");
+  assert.equal(new KeyOwners(self).settle([claim("liar", "mine", 1)]).get("mine"), "self", "our own key is ours");
 });
 
 describe("the endpoint of a peer", () => {

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { formatPrefix } from "../../../src/addr/prefix.js";
+import { BACKEND_TYPES } from "../../../src/backend/catalog.js";
+import { FIELDS_OF_BACKEND } from "../../../src/config/backend-fields.js";
 import { parseUdpOptions, parseVxlanOptions } from "../../../src/config/backend-options.js";
 import { chooseDataPlane, parseNetworkConfig } from "../../../src/config/network-config.js";
 import type { SubnetRange4, SubnetRange6 } from "../../../src/config/subnet-range.js";
@@ -149,6 +151,20 @@ test("the type is compared without case and unknown keys are ignored with a warn
     learning: false,
     directRouting: false,
   });
+});
+
+test("what a backend does not read is named, and what flannel's other nodes read is not", () => {
+  const warnings = (backend: object) =>
+    parseNetworkConfig(JSON.stringify({ Network: "10.0.0.0/16", Backend: backend })).warnings;
+  assert.deepEqual(
+    warnings({ type: "vxlan", VNI: 1, port: 8472, DataPlane: {}, MacPrefix: "0E-2A", Name: "flannel" }),
+    [],
+  );
+  assert.deepEqual(warnings({ Type: "VXLAN", Prot: 4789 }), ['key "Prot" in Backend has no effect with VXLAN']);
+  assert.deepEqual(warnings({ Type: "host-gw", VNI: 1 }), ['key "VNI" in Backend has no effect with host-gw']);
+  assert.deepEqual(warnings({ Type: "wireguard", Port: 1 }), ['key "Port" in Backend has no effect with wireguard']);
+  assert.deepEqual(warnings({ Type: "gce", Whatever: 1 }), []);
+  for (const type of BACKEND_TYPES) assert.ok(FIELDS_OF_BACKEND.has(type), type);
 });
 
 test("Subnet fields mean nothing where the cluster allocates", () => {
