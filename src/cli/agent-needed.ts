@@ -6,7 +6,12 @@ import { RipstopError } from "../lib/errors.js";
 export function agentNeeded(status: NodeStatus): NodeStatus & { readonly agent: AgentStatus } {
   const { agent } = status;
   if (agent !== null) return { ...status, agent };
-  throw new RipstopError("AGENT_ABSENT", status.reasons[0] ?? "no agent answers; start it with `ripstop agent`", {
+  throw agentAbsent(status);
+}
+
+/** Nothing could be asked: not the exit code of an answer that is bad news. */
+export function agentAbsent({ reasons }: NodeStatus): RipstopError {
+  return new RipstopError("AGENT_ABSENT", reasons[0] ?? "no agent answers; start it with `ripstop agent`", {
     exitCode: 2,
   });
 }

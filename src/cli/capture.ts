@@ -67,7 +67,14 @@ export const captureCommand: OptionsCommand = {
 async function capture(expression: string, flags: CaptureFlags, context: CommandContext): Promise<void> {
   const filter = await compileCaptureFilter(expression);
   const { dataplaneSocket } = runPaths(flags.runDir);
-  const client = await DataplaneClient.connect(dataplaneSocket, { deadlineMs: DEADLINE_MS });
+  const client = await DataplaneClient.connect(dataplaneSocket, { deadlineMs: DEADLINE_MS }).catch((cause: unknown) => {
+    if ((cause as Partial<RipstopError>).code !== "DATAPLANE_ABSENT") throw cause;
+    throw new RipstopError(
+      "DATAPLANE_ABSENT",
+      `no data plane answers at ${dataplaneSocket}: the kernel's path carries the packets, and tcpdump sees them there; \`ripstop status\` says why`,
+      { cause },
+    );
+  });
   const onAbort = () => client.disconnect();
   try {
     const { opened } = await client.hello("observe");

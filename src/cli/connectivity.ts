@@ -1,6 +1,6 @@
 // `ripstop connectivity`: from this node to every peer, and from every peer that answers on its health port to every other: ping
 // and datagrams of several sizes, and a TCP connection. Exit codes: 0 all pass, 1 some fail.
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { readNodeStatus } from "../agent/node-status.js";
 import { runPaths } from "../agent/run-dir.js";
 import { type ConnectivityRow, probeAll, remoteRows } from "../doctor/connectivity.js";
@@ -15,7 +15,7 @@ import { outputOption, runDirOption } from "./shared-options.js";
 interface ConnectivityFlags {
   readonly output: string;
   readonly runDir: string;
-  readonly remotePort?: string;
+  readonly remotePort?: number;
 }
 
 export const connectivityCommand: OptionsCommand = {
@@ -24,7 +24,7 @@ export const connectivityCommand: OptionsCommand = {
     program
       .command("connectivity")
       .description("test all pairs of nodes x sizes x protocols (exit code: 0 all pass, 1 some do not)")
-      .option("--remote-port <port>", "ask every peer's agent for its own row too, on its --healthz-port")
+      .option("--remote-port <port>", "ask every peer's agent for its own row too, on its --healthz-port", parsePort)
       .addOption(outputOption())
       .addOption(runDirOption())
       .addHelpText(
@@ -37,7 +37,7 @@ export const connectivityCommand: OptionsCommand = {
       .action(async (flags: ConnectivityFlags) => {
         const { agent } = agentNeeded(await readNodeStatus(runPaths(flags.runDir)));
         const own = await probeAll(agent);
-        const others = flags.remotePort === undefined ? [] : await remoteRows(agent, Number(flags.remotePort));
+        const others = flags.remotePort === undefined ? [] : await remoteRows(agent, flags.remotePort);
         const rows = [...own, ...others];
         context.out(flags.output === "json" ? toJson(rows) : format(rows, context.colors));
         finish(rows.every(({ passed }) => passed === true) ? 0 : 1);
@@ -61,4 +61,11 @@ function format(rows: readonly ConnectivityRow[], colors: boolean): string {
   const unknown = rows.filter(({ passed }) => passed === null).length;
   const summary = `${rows.length - failed - unknown} passed, ${failed} failed, ${unknown} unknown\n`;
   return `${colors ? table.replaceAll("FAIL", paint("FAIL", "red")) : table}${summary}`;
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new InvalidArgumentError("It must be a port from 1 to 65535.");
+  return port;
 }

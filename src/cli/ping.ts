@@ -1,5 +1,5 @@
 // `ripstop ping NODE`: one peer over the underlay and over each path of the overlay, and the longest packet that gets through
-// each. Exit codes: 0 every path that was tried answers, 1 one does not.
+// each. Exit codes: 0 every path that was tried answers, 1 one does not, 2 there is no such peer, or nobody who knows.
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { readNodeStatus } from "../agent/node-status.js";
 import { runPaths } from "../agent/run-dir.js";
@@ -8,6 +8,7 @@ import { type Leg, measureLegs } from "../doctor/path-legs.js";
 import type { PingAnswer } from "../doctor/probe.js";
 import { RipstopError } from "../lib/errors.js";
 import { textTable } from "../lab/text-table.js";
+import { agentAbsent } from "./agent-needed.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
 import { examples } from "./help.js";
 import { toJson } from "./json.js";
@@ -54,17 +55,16 @@ export const pingCommand: OptionsCommand = {
 
 async function measure(node: string, { runDir, stateDir, mtu, count }: PingFlags): Promise<readonly Leg[]> {
   const paths = runPaths(runDir);
-  const expected = await readExpectation(await readNodeStatus(paths), stateDir);
-  const peer = expected === null ? undefined : find(expected.peers, node);
-  if (expected === null || peer === undefined) {
-    const known =
-      expected?.peers
-        .slice(0, 5)
-        .map(({ publicIp }) => publicIp)
-        .join(", ") ?? "";
+  const status = await readNodeStatus(paths);
+  const expected = await readExpectation(status, stateDir);
+  if (expected === null) throw agentAbsent(status);
+  const peer = find(expected.peers, node);
+  if (peer === undefined) {
+    const some = expected.peers.slice(0, 5).map(({ publicIp }) => publicIp);
     throw new RipstopError(
       "PEER_UNKNOWN",
-      `no peer is called ${node}; known are ${known || "none"}: see \`ripstop peers\``,
+      `no peer is called ${node}; known are ${some.join(", ") || "none"}: see \`ripstop peers\``,
+      { exitCode: 2 },
     );
   }
   return measureLegs(peer, expected, { count, mtu, dataplaneSocket: paths.dataplaneSocket });

@@ -1,13 +1,13 @@
 // `ripstop routes`: what the kernel has for each peer (route, neighbour, FDB entry) beside what it should have. Exit codes: 0 all
-// there, 1 something is missing.
+// there, 1 something is missing, 2 no agent says what there should be, and none has written it down.
 import type { Command } from "commander";
 import { readNodeStatus } from "../agent/node-status.js";
 import { runPaths } from "../agent/run-dir.js";
 import { readExpectation } from "../doctor/expectation.js";
 import { readHostFacts } from "../doctor/host-facts.js";
 import { missingOf } from "../doctor/overlay-checks.js";
-import { RipstopError } from "../lib/errors.js";
 import { textTable } from "../lab/text-table.js";
+import { agentAbsent } from "./agent-needed.js";
 import type { CommandContext, OptionsCommand } from "./command.js";
 import { examples } from "./help.js";
 import { toJson } from "./json.js";
@@ -61,11 +61,7 @@ export const routesCommand: OptionsCommand = {
 async function viewRoutes({ runDir, stateDir }: RoutesFlags): Promise<readonly RouteView[]> {
   const status = await readNodeStatus(runPaths(runDir));
   const expected = await readExpectation(status, stateDir);
-  if (expected === null)
-    throw new RipstopError(
-      "AGENT_ABSENT",
-      status.reasons[0] ?? "no agent answers, and none has left a snapshot; start one",
-    );
+  if (expected === null) throw agentAbsent(status);
   const facts = await readHostFacts();
   return expected.peers.map((peer) => {
     const route = facts.routes.find(({ dst }) => dst === peer.prefix);

@@ -10,11 +10,14 @@ const DROP_SHARE = 1000n;
 
 export function checkAgent(status: NodeStatus): Finding {
   if (status.agent === null) {
+    const [reason = "no agent runs here"] = status.reasons;
     return fail(
       "agent",
-      status.reasons[0] ?? "does not run",
+      reason,
       "what the kernel and the data plane know goes on working, but nothing is repaired and no new peer is learnt",
-      "systemctl start ripstop; journalctl -u ripstop says why it ended",
+      reason.startsWith("no agent runs here")
+        ? "systemctl start ripstop; journalctl -u ripstop says why it ended"
+        : "systemctl restart ripstop: another takes over what it made, and traffic goes on; kill -CONT wakes one that was stopped",
     );
   }
   const shown = `ripstop ${status.agent.version}, pid ${status.agent.pid}, ${status.condition}`;

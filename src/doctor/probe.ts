@@ -7,6 +7,8 @@ import { type CommandRunner, runCommand } from "../host/command.js";
 /** IP and ICMP headers around a ping's payload. */
 const ICMP_OVERHEAD = { 4: 28, 6: 48 } as const;
 const UDP_OVERHEAD = { 4: 28, 6: 48 } as const;
+/** So many pings ask whether there is an answer; more of them measure, and the last has as much time as the others. */
+const LOOK = 5;
 /** Discard: nobody listens there. */
 const CLOSED_PORT = 9;
 const TRY_MS = 1_000;
@@ -35,14 +37,22 @@ export async function ping(address: string, options: PingOptions = {}): Promise<
   const family = familyOf(address);
   const size = bytes === undefined ? [] : ["-M", "do", "-s", `${bytes - ICMP_OVERHEAD[family]}`];
   const marked = mark === undefined ? [] : ["-m", `${mark}`];
-  const pace = ["-c", `${count}`, "-i", `${intervalSeconds}`, "-W", "1"];
+  // With a deadline ping sends on until it has `count` answers. Without one it waits for the last no longer than an interval or two
+  // round trips, and takes an answer that comes later for lost.
+  const deadline = Math.ceil(count * intervalSeconds) + (count > LOOK ? 1 : 0);
+  const pace = ["-c", `${count}`, "-i", `${intervalSeconds}`, "-w", `${deadline}`];
   const { stdout } = await run(["ping", `-${family}`, "-n", ...pace, ...size, ...marked, address], {
     environment: { LC_ALL: "C", PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
   });
   const lines = [...stdout.matchAll(/ icmp_seq=(\d+) .*time=([\d.]+) ms$/gm)]; // "(DUP!)" stands behind "ms".
-  const times = lines.map(([, , ms]) => Number(ms)).sort((a, b) => a - b);
+  const times = lines
+    .filter(([, sequence]) => Number(sequence) <= count)
+    .map(([, , ms]) => Number(ms))
+    .sort((a, b) => a - b);
+  // An error that comes back from the network ends it early.
+  const transmitted = Number(/^(\d+) packets transmitted/m.exec(stdout)?.[1] ?? 0) || count;
   return {
-    sent: count,
+    sent: Math.min(count, transmitted),
     received: times.length,
     minMs: times[0] ?? null,
     avgMs: times.length === 0 ? null : times.reduce((sum, ms) => sum + ms, 0) / times.length,

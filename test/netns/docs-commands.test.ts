@@ -28,8 +28,32 @@ const ELSEWHERE: ReadonlyArray<readonly [pattern: RegExp, reason: string]> = [
   [/^(kubectl|helm) /, "test/peers/docs-kubernetes.test.ts runs each against a real API server"],
   [/^(systemctl|(cp|mv) \S*\.service) /, "test/peers/systemd.test.ts runs each under a real systemd"],
   [/^docker build /, "scripts/build-image.mjs carries out what it would, test/peers/image.test.ts starts the result"],
-  [/^git clone /, "this was cloned"],
+  [/^git clone /, "below"],
 ];
+
+/** A package of the sources has no history to clone. */
+const historyNeeded = existsSync(join(root, ".git")) ? false : "needs the repository";
+
+test("the line that clones works, and what is typed next is there", { skip: historyNeeded }, () => {
+  const lines = shownInDocs().filter(({ line }) => line.startsWith("git clone "));
+  assert.ok(lines.length > 0);
+  // Whose repository it is does not matter to git here: this one is cloned from where it lies.
+  const trust = { GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: "*" };
+  const env = { ...process.env, ...trust };
+  for (const { where, line } of lines) {
+    const folder = mkdtempSync(join(tmpdir(), "ripstop-clone-"));
+    try {
+      const typed = line.replace("<this repository>", `"${root}"`);
+      assert.notEqual(typed, line, `${where}: ${line} names no repository that could be cloned here`);
+      const script = `${typed} && node -p "require('./package.json').scripts.demo" && bash -n scripts/demo.sh && git status --porcelain`;
+      const { status, stdout, stderr } = spawnSync("bash", ["-c", script], { encoding: "utf8", cwd: folder, env });
+      assert.equal(status, 0, `${where}: ${line}: ${stderr}`);
+      assert.equal(stdout, "bash scripts/demo.sh\n");
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+});
 
 function shownInHelp(): Shown[] {
   return commands
