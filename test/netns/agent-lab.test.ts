@@ -86,7 +86,7 @@ test("a killed data plane costs milliseconds, and the agent starts another", { s
       everyMs: 1,
     });
     process.kill(pid, "SIGKILL");
-    await waitFor("another data plane", async () => successor(one, pid), { timeoutMs: 30_000 });
+    await waitFor("another data plane", async () => successor(one, pid), { timeoutMs: 60_000 });
     const result = await ping.result();
     assert.ok(result.received > 900, `${result.lost} of ${result.sent} pings lost`);
     // How long on a machine that does nothing else, test/netns/faults.test.ts knows.

@@ -14,7 +14,7 @@ import type { Finding } from "../../src/doctor/finding.js";
 import { agentArguments } from "../../src/lab/agent-node.js";
 import { labStore } from "../../src/lab/store.js";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { viewPlane } from "../../src/lab/plane.js";
+import { runningPlane } from "../../src/lab/plane.js";
 import { assertNamed, assertWell, examine, failures } from "../support/doctor.js";
 import { exitOf, inNamespace, killAgent, must, RIPSTOP, ripstop, whereabouts } from "../support/node-commands.js";
 import { rootNeeded, withLab } from "../support/lab.js";
@@ -193,8 +193,11 @@ test("the doctor names what is wrong on a node, and is content when it is mended
       // A veth calls every checksum right; told not to, it leaves the look to whoever receives, as a NIC would.
       for (const port of [kernel.switchPort, one.switchPort]) must(plan.switchNamespace, `ethtool -K ${port} rx off`);
       must(one.namespace, "ethtool -K eth0 rx off");
-      assert.equal(inNamespace(kernel.namespace, "python3", "-c", WRONG_CHECKSUM).status, 0);
-      await until("it was dropped", async () => ((await viewPlane(one))?.counters.decap.drops["udp_csum"] ?? 0n) > 0n);
+      // Again, when a busy machine has left it to the kernel's path, which drops it too and counts nothing.
+      await until("it was dropped", async () => {
+        assert.equal(inNamespace(kernel.namespace, "python3", "-c", WRONG_CHECKSUM).status, 0);
+        return ((await runningPlane(one))?.counters.decap.drops["udp_csum"] ?? 0n) > 0n;
+      });
       assertNamed(
         one,
         "checksums",

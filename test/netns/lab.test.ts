@@ -26,8 +26,8 @@ async function ourNamespaces(): Promise<string[]> {
 
 test("pods of two kernel peers reach each other and exec passes exit codes on", { skip: rootNeeded }, async () => {
   await withLab({ kernelPeers: [1, 2] }, async (plan) => {
-    const ping = await runner.runIn(`${testPrefix}p1`, "ping", ["-n", "-q", "-c", "3", "-i", "0.01", "10.244.2.2"]);
-    assert.match(ping.stdout, /3 received/);
+    const ping = ["-n", "-q", "-c", "3", "-i", "0.01", "-w", "10", "10.244.2.2"];
+    assert.equal((await runner.runIn(`${testPrefix}p1`, "ping", ping)).code, 0);
     assert.equal(await labExec(plan.directory, "p1", ["sh", "-c", "exit 7"]), 7);
     await assert.rejects(labExec(plan.directory, "p9", ["true"]), { code: "LAB_NO_SUCH_POD" });
     const status = await labStatus(plan.directory);

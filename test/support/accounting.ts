@@ -7,20 +7,30 @@ import { waitFor } from "../../src/lab/wait.js";
 /** Anything that answers with counters: a client, or a lab node's view. */
 export type CounterSource = () => Promise<Counters>;
 
-/** Counters at rest: two readings in a row are equal, so that no packet is between two of them. */
+const REST_MS = 30_000;
+
+/**
+ * Counters at rest: two readings in a row are equal, and no packet is between two of them, as it is for as long as a busy machine
+ * keeps a worker waiting in the middle of a batch. Accounts that never come to agree are returned as they are, for the assertion.
+ */
 export async function restingCounters(source: CounterSource): Promise<Counters> {
   let last = "";
+  const deadline = performance.now() + REST_MS;
   return waitFor(
     "counters to rest",
     async () => {
       const counters = await source();
       const text = fingerprint(counters);
-      if (text === last) return counters;
+      const settled = text === last && (isLawful(counters) || performance.now() > deadline);
       last = text;
-      return null;
+      return settled ? counters : null;
     },
-    { timeoutMs: 30_000, everyMs: 30 },
+    { timeoutMs: 2 * REST_MS, everyMs: 30 },
   );
+}
+
+function isLawful(counters: Counters): boolean {
+  return Object.values(unaccounted(counters)).every((packets) => packets === 0n);
 }
 
 /** rx = tx + punts + replies + drops, exactly, in every lane. */

@@ -7,6 +7,7 @@ import { type LearnedAddress, Overlay, unaccountedOverlay } from "../../src/libr
 import type { OverlayOptions, OverlayPeer } from "../../src/library/overlay-options.js";
 import type { PacketPort } from "../../src/library/packet-port.js";
 import type { UnderlayOptions } from "../../src/library/underlay.js";
+import { until } from "./until.js";
 
 export interface LibraryPlan {
   readonly underlay: UnderlayOptions;
@@ -57,8 +58,8 @@ export async function withLibraryProcess(
   try {
     await ask();
     await body({ state: ask });
-    const { unaccounted } = await ask();
-    if (unaccounted !== 0) throw new Error(`${unaccounted} packets are unaccounted for`);
+    // A packet may be on its way through at the moment that the counters are read.
+    await until("no packet to be unaccounted for", async () => (await ask()).unaccounted === 0);
   } finally {
     child.stdin?.end();
     await ended;

@@ -9,8 +9,13 @@ export async function pause(pid: number): Promise<void> {
   await until(`process ${pid} to stand`, () => stands(pid));
 }
 
+/** A data plane that stood for long may be gone: its agent ends what hangs. */
 export function resume(pid: number): void {
-  process.kill(pid, "SIGCONT");
+  try {
+    process.kill(pid, "SIGCONT");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 export function stands(pid: number): boolean {

@@ -45,7 +45,8 @@ async function withRecorder(
   }
 }
 
-function backendOf(commands: object, stateDir = "/nonexistent") {
+/** Without a folder of its own nothing can be remembered, not even by root. */
+function backendOf(commands: object, stateDir = "/proc/nonexistent") {
   const network = parseNetworkConfig(
     JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "extension", ...commands } }),
   );

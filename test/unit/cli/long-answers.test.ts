@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { runPaths } from "../../../src/agent/run-dir.js";
 import { ripstopVersion } from "../../../src/lib/version.js";
+import { until } from "../../support/until.js";
 
 const RIPSTOP = fileURLToPath(new URL("../../../../bin/ripstop", import.meta.url));
 
@@ -34,11 +35,17 @@ test("status of 20,000 peers is whole JSON on a socket", async () => {
   );
   try {
     await new Promise((resolve) => worker.once("message", resolve));
-    const { stdout } = spawnSync(process.execPath, [RIPSTOP, "status", "-o", "json", "--run-dir", folder], {
-      encoding: "utf8",
-      maxBuffer: 1 << 26,
+    let agent: { readonly peers: readonly unknown[] } | null = null;
+    // A second is all that it gives an agent, of which a busy machine may need more.
+    await until("status in time", () => {
+      const { stdout } = spawnSync(process.execPath, [RIPSTOP, "status", "-o", "json", "--run-dir", folder], {
+        encoding: "utf8",
+        maxBuffer: 1 << 26,
+      });
+      agent = (JSON.parse(stdout) as { agent: typeof agent }).agent;
+      return agent !== null;
     });
-    assert.equal((JSON.parse(stdout) as { agent: { peers: unknown[] } }).agent.peers.length, 20_000);
+    assert.equal((agent as { readonly peers: readonly unknown[] } | null)?.peers.length, 20_000);
   } finally {
     await worker.terminate();
     rmSync(folder, { recursive: true });
