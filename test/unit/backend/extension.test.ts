@@ -45,8 +45,8 @@ async function withRecorder(
   }
 }
 
-/** Without a folder of its own nothing can be remembered, not even by root. */
-function backendOf(commands: object, stateDir = "/proc/nonexistent") {
+/** No folder can be made behind a file: without one of its own nothing can be remembered, not even by root. */
+function backendOf(commands: object, stateDir = "/dev/null/nothing") {
   const network = parseNetworkConfig(
     JSON.stringify({ Network: "10.244.0.0/16", Backend: { Type: "extension", ...commands } }),
   );

@@ -1,7 +1,7 @@
 // The list of commands and what their own files say are the same; help has examples; completions know everything.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Command } from "commander";
 import { commands } from "../../../src/cli/commands.js";
@@ -77,6 +77,26 @@ test("status loads no library: nothing that it imports comes from outside", () =
   for (const entry of ["main.js", "cli/status.js"]) visit(new URL(`../../../src/${entry}`, import.meta.url));
   assert.ok(seen.size > 15, "the imports were not found");
   assert.deepEqual(foreign, []);
+});
+
+test("the pages show no command and no option that is not there", async () => {
+  const options = new Map((await completables(harness().context)).map((one) => [one.name, one.options]));
+  const docs = new URL("../../../../docs/", import.meta.url);
+  const pages = readdirSync(docs).filter((name) => name.endsWith(".md"));
+  let seen = 0;
+  for (const page of ["../README.md", "../CONTRIBUTING.md", ...pages]) {
+    const text = readFileSync(new URL(page, docs), "utf8");
+    for (const [, name = ""] of text.matchAll(/`ripstop ([a-z][\w-]*)/g))
+      assert.ok(options.has(name), `${page}: ${name}`);
+    for (const [line, name = "", rest = ""] of text.matchAll(/\bripstop ([a-z][\w-]*)([^\n`|#]*)/g)) {
+      for (const [option] of rest.split(" -- ")[0]?.matchAll(/(?<![\w-])--[a-z][a-z0-9-]*/g) ?? []) {
+        if (!options.has(name)) continue;
+        assert.ok(options.get(name)?.includes(option), `${page}: ${line}`);
+        seen++;
+      }
+    }
+  }
+  assert.ok(seen > 20, `only ${seen} options were found`);
 });
 
 test("completions name every command and option, in the words of each shell", async () => {
