@@ -37,7 +37,7 @@ function browse(
   ];
   try {
     const argv = ["netns", "exec", node.namespace, ...browser, ...flags, ...more, url];
-    const { stdout, stderr, error } = spawnSync("ip", argv, { encoding: "utf8", timeout: 60_000 });
+    const { stdout, stderr, error } = spawnSync("ip", argv, { encoding: "utf8", timeout: 180_000 });
     if (error) throw error;
     return {
       dom: stdout,

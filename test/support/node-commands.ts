@@ -70,7 +70,10 @@ export async function killAgent(plan: LabPlan, node: LabNode): Promise<void> {
   await until("the agent is gone", async () => (await findDaemon(plan.directory, agentName(node))) === null);
 }
 
+/** Once it has ended and all that it said has been read: on a busy machine its last words come after its end. */
 export async function exitOf(child: ChildProcess): Promise<number | null> {
-  if (child.exitCode === null && child.signalCode === null) await new Promise((resolve) => child.once("exit", resolve));
+  const runs = child.exitCode === null && child.signalCode === null;
+  if (runs || [child.stdout, child.stderr].some((stream) => stream?.closed === false))
+    await new Promise((resolve) => child.once("close", resolve));
   return child.exitCode;
 }
