@@ -28,7 +28,13 @@ test("without /dev/net/tun auto takes AF_PACKET on both sides, says why, and car
         ports.map(({ side, kind, reason }) => ({ side, kind, reason })),
         ["overlay", "underlay"].map((side) => ({ side, kind: "packet", reason: REASON })),
       );
-      const { received } = await new PingRun({ from: ours.pod, address, count: 20, intervalMs: 5 }).result();
+      const { received } = await new PingRun({
+        from: ours.pod,
+        address,
+        count: 20,
+        intervalMs: 5,
+        deadlineSeconds: 10,
+      }).result();
       assert.equal(received, 20);
       for (const [from, to] of [
         [ours, peer],

@@ -33,7 +33,7 @@ for (const underlayPort of ["tap", "xdp"] as const) {
   test(`a ping through ${underlayPort} ports is seen inside and outside`, { skip: rootNeeded }, async () => {
     await withLab({ dataplane: "userspace", underlayPort }, async ({ nodes }) => {
       const [one, other] = nodes as readonly [LabNode, LabNode];
-      const ping = () => void must(one.pod, `ping -c 3 -i 0.05 -W 1 -q ${podOf(other)}`);
+      const ping = () => void must(one.pod, `ping -c 3 -i 0.2 -w 10 -q ${podOf(other)}`);
       const carried = async () => {
         const { encap, decap } = await countersOf(one);
         return [encap.rxPackets, decap.txPackets] as const;
@@ -72,8 +72,8 @@ test("a capture is filtered as tcpdump filters, and its file is one that tcpdump
       const [one, other] = nodes as readonly [LabNode, LabNode];
       const file = join(folder, "seen.pcapng");
       const traffic = () => {
-        must(one.pod, `ping -c 2 -i 0.05 -W 1 -q ${podOf(other)}`);
-        must(one.pod, `ping -c 4 -i 0.05 -W 1 -q -s 1000 ${podOf(other)}`);
+        must(one.pod, `ping -c 2 -i 0.2 -w 10 -q ${podOf(other)}`);
+        must(one.pod, `ping -c 4 -i 0.2 -w 10 -q -s 1000 ${podOf(other)}`);
       };
       const read = (path: string) =>
         spawnSync("tcpdump", ["-nr", path], { encoding: "utf8" }).stdout.trim().split("\n");

@@ -33,7 +33,7 @@ async function soundPath(from: string, to: string): Promise<void> {
   assert.equal(check.bytes, 16 * 1024 * 1024);
   const bulk = await runIperfTcp({ from, to, address, seconds: 1 });
   assert.ok(bulk.bitsPerSecond > 1e8 && bulk.bytes > 1e7, `iperf3 moved ${bulk.bytes} bytes`);
-  const ping = await new PingRun({ from, address, count: 100, intervalMs: 1 }).result();
+  const ping = await new PingRun({ from, address, count: 100, intervalMs: 1, deadlineSeconds: 10 }).result();
   assert.deepEqual([ping.sent, ping.lost, ping.duplicates], [100, 0, 0]);
 }
 

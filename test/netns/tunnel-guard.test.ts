@@ -177,16 +177,15 @@ async function assertOverlayGoesOn(plan: LabPlan, ours: LabNode, peer: LabNode, 
     [peer.pod, podAddress(own)],
     [peer.pod, podAddressV6(own)],
   ] as const) {
-    const { received } = await new PingRun({ from, address: address ?? "", count: 5, intervalMs: 2 }).result();
+    const pings = { from, address: address ?? "", count: 5, intervalMs: 2, deadlineSeconds: 10 };
+    const { received } = await new PingRun(pings).result();
     assert.equal(received, 5, `${from} to ${address}`);
   }
   if (before === null) return;
   const { encap, decap } = countersSince(before, await planeCounters(ours));
-  assert.deepEqual(
-    [encap.txPackets, decap.txPackets],
-    [20n, 20n],
-    "each ping and each answer went through the data plane",
-  );
+  // While it waits for an answer that is late ping sends on.
+  const carried = `${encap.txPackets} out, ${decap.txPackets} in`;
+  assert.ok(encap.txPackets >= 20n && decap.txPackets >= 20n, `pings and answers through the data plane: ${carried}`);
 }
 
 async function planeCounters(node: LabNode) {
