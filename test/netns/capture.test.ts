@@ -36,10 +36,10 @@ for (const underlayPort of ["tap", "xdp"] as const) {
       const ping = () => void must(one.pod, `ping -c 3 -i 0.2 -w 10 -q ${podOf(other)}`);
       const carried = async () => {
         const { encap, decap } = await countersOf(one);
-        return [encap.rxPackets, decap.txPackets] as const;
+        return [encap.txPackets, decap.txPackets] as const;
       };
       let lines: string[] = [];
-      // What a busy machine leaves to the kernel's path no data plane can show.
+      // What is left to the kernel's path, by a busy machine or before the next hop is known, no data plane can show on its way out.
       await until("the data plane to carry it all", async () => {
         const [out, back] = await carried();
         lines = (await capture(one, ["-i", "overlay,underlay", "-s", "200"], ping)).toString().trim().split("\n");
@@ -53,12 +53,14 @@ for (const underlayPort of ["tap", "xdp"] as const) {
       assert.equal(
         count(new RegExp(`underlay out ${near} > 192\\.168\\.77\\.2\\.8472 UDP VXLAN 1: ${from} > ${to} ICMP type 8`)),
         3,
+        lines.join("\n"),
       );
       assert.equal(
         count(new RegExp(`underlay in  ${far} > 192\\.168\\.77\\.1\\.8472 UDP VXLAN 1: ${to} > ${from} ICMP type 0`)),
         3,
+        lines.join("\n"),
       );
-      assert.equal(count(new RegExp(`overlay {2}out ${to} > ${from} ICMP type 0`)), 3);
+      assert.equal(count(new RegExp(`overlay {2}out ${to} > ${from} ICMP type 0`)), 3, lines.join("\n"));
     });
   });
 }
