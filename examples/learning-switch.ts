@@ -1,7 +1,7 @@
 // A learning switch across three nodes: broadcast goes to everybody, an answer teaches where its sender is, and then frames go
 // there only. The three nodes live in this process on a segment in memory, so it runs anywhere, without root. On real hosts
 // each would say `underlay: { address: "192.0.2.1" }` and get a TAP device instead of `port: "memory"`.
-import { Overlay } from "ripstop";
+import { Overlay, type OverlayCounters, unaccountedOverlay } from "ripstop";
 import { ethernetFrame, MemoryLan } from "ripstop/testing";
 
 const BROADCAST = "ff:ff:ff:ff:ff:ff";
@@ -20,10 +20,28 @@ function send(node: number, source: string, destination: string): void {
   nodes[node]?.port?.sendCopies([ethernetFrame({ source, destination, type: 0x88b5, payload })]);
 }
 
-/** Who got a frame within a moment. */
+let sent = 0n;
+let received = 0n;
+
+/** Who got the frame, once it has gone out and every copy of it has been delivered and read. */
 async function receivers(): Promise<string> {
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const counts = nodes.map((node) => node.port?.receiveCopies().length ?? 0);
+  sent++;
+  const counts = nodes.map(() => 0);
+  const sum = (read: (counters: OverlayCounters) => bigint) =>
+    nodes.reduce((total, node) => total + read(node.counters()), 0n);
+  const over = () =>
+    sum(({ encap }) => encap.rxPackets) === sent &&
+    nodes.every((node) => unaccountedOverlay(node.counters()) === 0n) &&
+    sum(({ decap }) => decap.rxPackets) === sum(({ encap }) => encap.txPackets) &&
+    received === sum(({ decap }) => decap.txPackets);
+  while (!over()) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    for (const [index, node] of nodes.entries()) {
+      const copies = node.port?.receiveCopies().length ?? 0;
+      counts[index] = (counts[index] ?? 0) + copies;
+      received += BigInt(copies);
+    }
+  }
   return counts
     .map((count, index) => (count > 0 ? `node ${index + 1}` : ""))
     .join(" ")

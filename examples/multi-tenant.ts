@@ -28,10 +28,12 @@ for (const [index, tenant] of tenants.entries()) {
   tenant.left.port?.sendCopies(frames);
 }
 
-for (const { name, right: overlay } of tenants) {
-  for await (const frame of overlay.port?.packets({ signal: AbortSignal.timeout(1000) }) ?? []) {
-    console.log(`${name} (VNI ${overlay.vni}) got "${new TextDecoder().decode(frame.subarray(14 + 28))}"`);
-    break;
+for (const [index, { name, right: overlay }] of tenants.entries()) {
+  let got = 0;
+  for await (const frame of overlay.port?.packets({ signal: AbortSignal.timeout(30_000) }) ?? []) {
+    if (got++ === 0)
+      console.log(`${name} (VNI ${overlay.vni}) got "${new TextDecoder().decode(frame.subarray(14 + 28))}"`);
+    if (got === index + 1) break;
   }
 }
 for (const { name, left: overlay } of tenants)

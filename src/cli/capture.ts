@@ -16,7 +16,7 @@ import { examples } from "./help.js";
 import { runDirOption } from "./shared-options.js";
 
 const POINTS = Object.keys(CAPTURE_POINTS) as CapturePoint[];
-const DEADLINE_MS = 2_000;
+const DEADLINE_MS = 10_000;
 /** Between two looks at a ring that was empty. */
 const IDLE_MS = 20;
 

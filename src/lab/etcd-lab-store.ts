@@ -73,6 +73,6 @@ export class EtcdLabStore implements LabStore {
   }
 
   #arguments(args: readonly string[]): string[] {
-    return [`--endpoints=${this.#endpoint}`, "--dial-timeout=1s", "--command-timeout=2s", ...args];
+    return [`--endpoints=${this.#endpoint}`, "--dial-timeout=5s", "--command-timeout=20s", ...args];
   }
 }

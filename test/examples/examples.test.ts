@@ -8,13 +8,14 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { promisify } from "node:util";
+import { eventually } from "../support/until.js";
 
 const run = promisify(execFile);
 const folder = resolve(import.meta.dirname, "../../examples");
 const sources = resolve(import.meta.dirname, "../../../examples");
 
 async function output(example: string, ...args: string[]): Promise<string> {
-  const { stdout, stderr } = await run(process.execPath, [join(folder, `${example}.js`), ...args], { timeout: 30_000 });
+  const { stdout, stderr } = await run(process.execPath, [join(folder, `${example}.js`), ...args], { timeout: 90_000 });
   assert.equal(stderr, "");
   return stdout;
 }
@@ -53,10 +54,12 @@ describe("the examples", () => {
     try {
       const file = join(scratch, "mirror.pcapng");
       const frames = Number(/^(\d+) frames in /.exec(await output("mirror-to-pcap", file))?.[1]);
-      assert.ok(frames >= 20 && frames < 40, `${frames} frames`);
+      assert.ok(frames >= 20, `${frames} frames`);
       const { stdout } = await run("tcpdump", ["-nr", file]);
       assert.equal(stdout.match(/10\.42\.1\.5\.5000 > 10\.42\.2\.7\.6000: UDP, length 5/g)?.length, frames);
-      assert.ok(Math.abs((stdout.match(/VXLAN.* vni 42/g)?.length ?? 0) - frames / 2) <= 1, stdout);
+      // Half of them; but a worker that was kept waiting takes several at once, and the end may come in between.
+      const outside = stdout.match(/VXLAN.* vni 42/g)?.length ?? 0;
+      assert.ok(outside > frames / 4 && outside < (frames * 3) / 4, stdout);
     } finally {
       rmSync(scratch, { recursive: true });
     }
@@ -67,7 +70,7 @@ describe("the examples", () => {
     const [, passed = "", over = ""] = /210 received, (\d+) passed, (\d+) over the limit/.exec(text) ?? [];
     assert.equal(Number(passed) + Number(over), 210);
     // A burst of 20 and all 10 of the quiet source, and what a slow machine refills meanwhile.
-    assert.ok(Number(passed) >= 30 && Number(passed) < 100, text);
+    assert.ok(Number(passed) >= 30 && Number(passed) < 200, text);
     assert.match(text, /10\.42\.1\.2: 1\d tokens left/);
     assert.ok(text.endsWith(`\n${passed} arrived\n`), text);
   });
@@ -98,12 +101,12 @@ describe("the examples", () => {
       const lines = createInterface({ input: child.stdout });
       const [line] = (await new Promise<string[]>((done) => lines.once("line", (text) => done([text])))) as [string];
       const url = /http:\S+/.exec(line)?.[0] ?? "";
-      let text = "";
-      for (let tries = 0; tries < 100 && !text.includes('direction="out"} 2'); tries++)
-        text = await (await fetch(url)).text();
-      assert.match(text, /overlay_packets_total\{vni="42",direction="out"\} 2\n/);
-      assert.match(text, /overlay_drops_total\{vni="42",reason="inner_dst"\} 1\n/);
-      assert.match(text, /overlay_drops_total\{vni="42",reason="unknown_peer"\} 0\n/);
+      await eventually(async () => {
+        const text = await (await fetch(url)).text();
+        assert.match(text, /overlay_packets_total\{vni="42",direction="out"\} 2\n/);
+        assert.match(text, /overlay_drops_total\{vni="42",reason="inner_dst"\} 1\n/);
+        assert.match(text, /overlay_drops_total\{vni="42",reason="unknown_peer"\} 0\n/);
+      });
     } finally {
       child.kill("SIGTERM");
       await new Promise((done) => child.once("close", done));

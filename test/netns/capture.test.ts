@@ -46,10 +46,11 @@ for (const underlayPort of ["tap", "xdp"] as const) {
         const [outNow, backNow] = await carried();
         return outNow - out === 3n && backNow - back === 3n;
       });
+      const all = lines.join("\n");
       const count = (pattern: RegExp) => lines.filter((line) => pattern.test(line)).length;
       const [from, to] = [podOf(one), podOf(other)].map((address) => address.replaceAll(".", "\\."));
       const [near, far] = ["192\\.168\\.77\\.1\\.\\d+", "192\\.168\\.77\\.2\\.\\d+"];
-      assert.equal(count(new RegExp(`overlay {2}in  ${from} > ${to} ICMP type 8, length 98$`)), 3, lines.join("\n"));
+      assert.equal(count(new RegExp(`overlay {2}in  ${from} > ${to} ICMP type 8, length 98$`)), 3, all);
       assert.equal(
         count(new RegExp(`underlay out ${near} > 192\\.168\\.77\\.2\\.8472 UDP VXLAN 1: ${from} > ${to} ICMP type 8`)),
         3,
@@ -102,7 +103,7 @@ test("a capture is filtered as tcpdump filters, and its file is one that tcpdump
         bad.stderr,
         /^ripstop: the capture filter 'udp prot 53' is not understood: .* \(CAPTURE_FILTER_BAD\)\n$/,
       );
-      assertLaw(await restingCounters(() => countersOf(other)), other.namespace);
+      assertLaw(await restingCounters(other), other.namespace);
     });
   } finally {
     rmSync(folder, { recursive: true });
@@ -145,6 +146,6 @@ test("dropped packets are captured with the reason, and only while somebody look
       () => ripstop(one, "capture", `--run-dir=${one.directory}/run`, "--seconds=1").status === 0,
     );
     await dropOne();
-    assertLaw(await restingCounters(() => countersOf(one)), one.namespace);
+    assertLaw(await restingCounters(one), one.namespace);
   });
 });

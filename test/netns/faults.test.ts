@@ -44,7 +44,7 @@ test("killing agents costs a stream of 20,000 packets a second nothing", { skip:
     const planes = await Promise.all(plan.nodes.map(pidOfPlane));
     const ends = { from: one.pod, to: other.pod, address: await addressOf(other) };
     for (let round = 0; round < ROUNDS; round++) {
-      const load = runUdpLoad({ ...ends, rate: RATE, packets: RATE, size: 200, realtime: LONG });
+      const load = runUdpLoad({ ...ends, rate: RATE, packets: RATE, size: 200, realtime: LONG, missingQuietMs: 1_000 });
       for (const node of plan.nodes) {
         const agent = await findDaemon(plan.directory, agentName(node));
         assert.ok(agent !== null);
@@ -188,6 +188,7 @@ test("a data plane whose device somebody removes gives way to the kernel, and an
         address: await addressOf(other),
         rate: 2_000,
         packets: 4_000,
+        missingQuietMs: 1_000,
       });
       const names = (await runner.runIn(one.namespace, "ip", ["-o", "link"])).stdout;
       // Two data planes take turns with two names.

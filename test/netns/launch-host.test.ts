@@ -37,8 +37,8 @@ test("agent, launch host and data plane each restart alone", { skip: rootNeeded 
     let starter = await startHost(host);
     try {
       await host.startAgent(FLAGS);
-      const first = host.dataplane;
-      assert.ok(first !== null);
+      await until("the data plane's pid file", () => host.dataplane !== null);
+      const first = host.dataplane ?? assert.fail("it was there");
       assert.equal(parentOf(first.pid), starter.pid, "the launch host started it");
 
       await host.stopAgents("SIGKILL");
@@ -47,16 +47,12 @@ test("agent, launch host and data plane each restart alone", { skip: rootNeeded 
       assert.deepEqual(host.dataplane, first, "another agent adopts it");
 
       await kill(starter);
-      assert.ok(running(host));
+      await until("it goes on", () => running(host));
       assert.deepEqual(host.dataplane, first, "it outlives its starter");
 
       starter = await startHost(host);
       process.kill(first.pid, "SIGKILL");
-      await until(
-        "another data plane runs",
-        () => (host.dataplane?.pid ?? first.pid) !== first.pid && running(host),
-        20_000,
-      );
+      await until("another data plane runs", () => (host.dataplane?.pid ?? first.pid) !== first.pid && running(host));
       assert.equal(parentOf(host.dataplane?.pid ?? 0), starter.pid);
     } finally {
       await kill(starter);

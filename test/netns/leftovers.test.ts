@@ -9,7 +9,8 @@ import { ipv4 } from "../../src/addr/ipv4.js";
 import { prefix4 } from "../../src/addr/prefix.js";
 import { labDown, labUp } from "../../src/lab/lab.js";
 import { DEFAULT_OPTIONS } from "../../src/lab/plan.js";
-import { signalProcess } from "../../src/lib/process-identity.js";
+import { identify } from "../../src/lab/process-record.js";
+import { type ProcessIdentity, signalProcess } from "../../src/lib/process-identity.js";
 import { FileStore } from "../../src/store/file/file-store.js";
 import { withAgentHost } from "../support/agent-host.js";
 import { type BpfObject, bpfAttachments, bpfObjectsLeft, bpfObjectsOf } from "../support/bpf-objects.js";
@@ -38,6 +39,11 @@ function withoutEmptyTables(ruleset: string): string {
     /^table ip6? (filter|nat|mangle) \{\n(\tchain [A-Z]+ \{\n\t\ttype .*; policy accept;\n\t\}\n|\n)*\}\n/gm,
     "",
   );
+}
+
+async function kill(identity: ProcessIdentity): Promise<void> {
+  signalProcess(identity, "SIGKILL");
+  await until(`process ${identity.pid} to be gone`, async () => (await identify(identity.pid)) === null);
 }
 
 function assertComplete(objects: readonly BpfObject[], links: boolean): void {
@@ -93,7 +99,7 @@ for (const [how, choice] of [
       const held = bpfObjectsOf(dataplane.pid);
       assertComplete(held, !("Disable" in choice));
       await host.stopAgents("SIGKILL");
-      signalProcess(dataplane, "SIGKILL");
+      await kill(dataplane);
       assert.equal(host.cleanup().stderr, "");
       await until("the kernel has let go of every BPF object", () => bpfObjectsLeft(held).length === 0, 30_000);
       assert.deepEqual(shown(), before);
@@ -117,7 +123,7 @@ for (const [how, DataPlane] of [
       const backendData = { VNI: 1, VtepMAC: "02:00:00:00:00:77" };
       const attrs = { publicIp: ipv4(0xc0a85a07), publicIpv6: null, backendType: "vxlan", backendData };
       const subnet = prefix4(ipv4(0x0af4c800), 24);
-      const signal = AbortSignal.timeout(60_000);
+      const signal = AbortSignal.timeout(300_000);
       await host.startAgent(["--dataplane=userspace"]);
       const without = await shown();
       const peer = await store.createLease({ subnet, ipv6Subnet: null }, attrs, null, signal);
@@ -125,7 +131,7 @@ for (const [how, DataPlane] of [
       await until("the peer's route", () => host.ip("route").includes("10.244.200.0/24"), 30_000);
       const dataplane = host.dataplane ?? assert.fail("a data plane");
       await host.stopAgents("SIGKILL");
-      signalProcess(dataplane, "SIGKILL");
+      await kill(dataplane);
       // What changes while nobody looks: a peer that goes, and what somebody breaks.
       await store.deleteLease(peer.lease, signal);
       host.ip("link set flannel.1 mtu 1280 address 02:00:00:00:00:98");

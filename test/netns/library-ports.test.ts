@@ -82,7 +82,7 @@ describe("an underlay", () => {
           await runTcpCheck({ from: ours.name, to: other.name, address: "10.42.2.1", mebibytes: 16 });
           assert.deepEqual((await one.state()).unresolved, ["2001:db8::99"]);
           await assert.rejects(
-            ours.exec("ping", "-c", "1", "-W", "2", "10.42.99.1"),
+            ours.exec("ping", "-c", "1", "-w", "30", "10.42.99.1"),
             ({ stdout }: { stdout: string }) => /Unreachable/.test(stdout),
           );
         }),
@@ -148,7 +148,8 @@ describe("a packet port of kind xdp", () => {
       try {
         const [first] = (await once(child.stdout, "data")) as [Buffer];
         assert.equal(String(first), "ready xdp\n");
-        const talk = "exec 3<>/dev/udp/192.0.2.1/5000; echo hello >&3; timeout 10 head -c 6 <&3";
+        const talk = `exec 3<>/dev/udp/192.0.2.1/5000
+          for attempt in {1..100}; do echo hello >&3; timeout 0.5 head -c 6 <&3 && exit; done`;
         assert.equal(await other.exec("bash", "-c", talk), "hello\n");
       } finally {
         child.kill("SIGKILL");

@@ -42,6 +42,10 @@ function value(metrics: string, name: string): number {
 test("probes, metrics and the status page say how agent and data plane are", { skip: rootNeeded }, async () => {
   await withAgentHost(async (host) => {
     await host.startAgent([...HEALTH, "--dataplane=userspace"]);
+    await until(
+      "data plane and agent to answer",
+      () => value(get(host, "/metrics").body, "ripstop_dataplane_up") === 1,
+    );
     assert.deepEqual([get(host, "/healthz").status, get(host, "/healthz").body], [200, "flanneld is running"]);
     assert.equal(get(host, "/readyz").body, "flanneld is ready");
     const ready = () => get(host, "/readyz?verbose").body;

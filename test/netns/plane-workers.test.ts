@@ -7,13 +7,13 @@ import { test } from "node:test";
 import { DataplaneClient } from "../../src/dataplane/client.js";
 import { kernelPeerSubnet } from "../../src/lab/kernel-peer.js";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { planeSocket, viewPlane } from "../../src/lab/plane.js";
+import { planeSocket } from "../../src/lab/plane.js";
 import { podAddress, readSubnetFile } from "../../src/lab/pod.js";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { assertAllDelivered, restingCounters } from "../support/accounting.js";
 import { HandDrivenPlane } from "../support/hand-driven-plane.js";
-import { rootNeeded, withLab } from "../support/lab.js";
+import { planeOf, rootNeeded, withLab } from "../support/lab.js";
 
 const MEBIBYTES = 8;
 const FLOWS = 32;
@@ -30,7 +30,7 @@ test("two workers with AF_XDP on both sides share nothing and lose nothing", { s
       for (const { client } of planes) {
         const kinds = (await client.inspect()).ports.map(({ kind }) => kind);
         assert.deepEqual(kinds, ["xdp", "xdp"]);
-        assertAllDelivered(await restingCounters(() => client.counters()), "a node");
+        assertAllDelivered(await restingCounters(client), "a node");
         await everyWorkerCarries(client, 2, ["encap", "decap"]);
       }
     } finally {
@@ -50,17 +50,16 @@ test("an agent's workers on UDP sockets and TUN queues stay on the CPUs it names
       return podAddress(subnet);
     });
     for (const node of plan.nodes) {
-      const view = await viewPlane(node);
-      assert.ok(view !== null, `${node.namespace} has a data plane`);
+      const view = await planeOf(node);
       assert.deepEqual(
         view.inspection.ports.map(({ kind }) => kind),
         ["tun", "udp"],
       );
       assert.deepEqual(cpusOfWorkers(view.pid), ["0", "1"]);
-      const client = await DataplaneClient.connect(planeSocket(node), { deadlineMs: 5000 });
+      const client = await DataplaneClient.connect(planeSocket(node), { deadlineMs: 30_000 });
       try {
         await client.hello("observe");
-        assertAllDelivered(await restingCounters(() => client.counters()), node.namespace);
+        assertAllDelivered(await restingCounters(client), node.namespace);
         // A peer has one source port, so which worker hears it is one draw a peer: of two, both may have one worker.
         await everyWorkerCarries(client, 2, ["encap"]);
       } finally {
@@ -86,7 +85,7 @@ async function everyWorkerCarries(
   workers: number,
   lanes: ReadonlyArray<"encap" | "decap">,
 ): Promise<void> {
-  const sums = await restingCounters(() => client.counters());
+  const sums = await restingCounters(client);
   const each = await client.workerCounters();
   assert.equal(each.length, workers);
   for (const lane of ["encap", "decap"] as const) {

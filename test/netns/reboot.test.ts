@@ -16,7 +16,7 @@ import { Runner } from "../../src/lab/runner.js";
 import { runUdpLoad } from "../../src/lab/traffic/udp-load.js";
 import { waitFor } from "../../src/lab/wait.js";
 import { FileStore } from "../../src/store/file/file-store.js";
-import { rootNeeded, withLab } from "../support/lab.js";
+import { planeOf, rootNeeded, withLab } from "../support/lab.js";
 import { ReplaceableAgent } from "../support/replaceable-agent.js";
 
 const PATIENT = { timeoutMs: 30_000 };
@@ -50,6 +50,9 @@ test("a node that reboots while the store is away forwards to the peers it remem
         [one, other, address],
         [other, one, subnets[0] ?? ""],
       ] as const) {
+        // The kernel's path is made beside the data plane.
+        const answers = async () => (await runner.runIn(from.pod, "ping", ["-n", "-c", "1", "-W", "1", at])).code === 0;
+        await waitFor(`${from.pod} to reach ${to.pod}`, async () => (await answers()) || null, PATIENT);
         const { lost, sink } = await runUdpLoad({
           from: from.pod,
           to: to.pod,
@@ -87,7 +90,7 @@ test("a node that reboots while the store is away forwards to the peers it remem
 /** Everything that a reboot takes from the node; its pods, which it takes too, are left for the test. */
 async function reboot(plan: LabPlan, node: LabNode, agent: ReplaceableAgent, runner: Runner): Promise<void> {
   await agent.stop("SIGKILL");
-  const plane = (await runningPlane(node)) ?? assert.fail("a data plane");
+  const plane = await planeOf(node);
   process.kill(plane.pid, "SIGKILL");
   await runner.ip(node.namespace, ["link delete flannel.1"]);
   rmSync(join(node.directory, "run"), { recursive: true });
@@ -109,7 +112,7 @@ async function addLease(directory: string): Promise<void> {
   const store = new FileStore({ directory });
   const backendData = { VNI: 1, VtepMAC: "02:00:00:00:02:00" };
   const attrs = { publicIp: ipv4(0xc61200c8), publicIpv6: null, backendType: "vxlan", backendData };
-  const { created } = await store.createLease(NEWCOMER, attrs, null, AbortSignal.timeout(10_000));
+  const { created } = await store.createLease(NEWCOMER, attrs, null, AbortSignal.timeout(30_000));
   await store.close();
   assert.ok(created);
 }

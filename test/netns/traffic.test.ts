@@ -32,8 +32,8 @@ async function soundPath(from: string, to: string): Promise<void> {
   const check = await runTcpCheck({ from, to, address, mebibytes: 16 });
   assert.equal(check.bytes, 16 * 1024 * 1024);
   const bulk = await runIperfTcp({ from, to, address, seconds: 1 });
-  assert.ok(bulk.bitsPerSecond > 1e8 && bulk.bytes > 1e7, `iperf3 moved ${bulk.bytes} bytes`);
-  const ping = await new PingRun({ from, address, count: 100, intervalMs: 1, deadlineSeconds: 10 }).result();
+  assert.ok(bulk.bitsPerSecond > 1e6 && bulk.bytes > 1e6, `iperf3 moved ${bulk.bytes} bytes`);
+  const ping = await new PingRun({ from, address, count: 100, intervalMs: 1, deadlineSeconds: 30 }).result();
   assert.deepEqual([ping.sent, ping.lost, ping.duplicates], [100, 0, 0]);
 }
 
@@ -49,6 +49,6 @@ async function damagedPath(plan: LabPlan, from: string, to: string): Promise<voi
   assert.equal(doubled.sink.duplicates, 200);
   await tc(`qdisc delete dev ${near} clsact`);
   await runner.ip(plan.switchNamespace, [`link set ${far} nomaster`]);
-  const cut = await runUdpLoad({ from, to, address, rate: 1000, packets: 50 });
+  const cut = await runUdpLoad({ from, to, address, rate: 1000, packets: 50, missingQuietMs: 100 });
   assert.equal(cut.lost, cut.sender.sent);
 }

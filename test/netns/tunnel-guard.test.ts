@@ -12,12 +12,11 @@ import { stopDaemon } from "../../src/lab/daemon.js";
 import { kernelPeerSubnet, kernelPeerVtep } from "../../src/lab/kernel-peer.js";
 import { linkMac } from "../../src/lab/links.js";
 import type { LabNode, LabPlan } from "../../src/lab/plan.js";
-import { viewPlane } from "../../src/lab/plane.js";
 import { type NodeSubnet, podAddress, podAddressV6 } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
 import { PingRun } from "../../src/lab/traffic/ping.js";
 import { assertLaw, countersSince, restingCounters } from "../support/accounting.js";
-import { rootNeeded, withLab } from "../support/lab.js";
+import { planeOf, rootNeeded, withLab } from "../support/lab.js";
 import {
   type Datagram,
   InnerArrivals,
@@ -26,7 +25,7 @@ import {
   sendFromPod,
   vxlanPayload,
 } from "../support/pod-tunnel.js";
-import { until } from "../support/until.js";
+import { eventually, until } from "../support/until.js";
 
 const runner = new Runner();
 const TIMES = 4;
@@ -94,7 +93,8 @@ for (const { dataplane, agentFlags } of [
       assert.deepEqual(await delivered(), [0, 0], "nothing of what they carry arrives");
       await within("status to tell", async () => same((await guardOf(ours))?.dropped, all));
 
-      await assertOverlayGoesOn(plan, ours, peer, own);
+      // What a busy machine leaves to the kernel's path does not go through the data plane.
+      await eventually(() => assertOverlayGoesOn(plan, ours, peer, own));
       // Another overlay's: not for this tunnel.
       await sendFromPod(
         runner,
@@ -110,8 +110,8 @@ for (const { dataplane, agentFlags } of [
       await runner.mustIn(ours.namespace, "nft", ["delete", "table", ...TABLE.split(" ")]);
       await sendFromPod(runner, ours.pod, [...near, ...far], TIMES);
       // Under our own address they meet the data plane's program at the external interface.
-      const refused = await podTunnelDrops(ours);
-      assert.equal(refused, dataplane === "kernel" ? 0 : 2 * TIMES);
+      const refused = dataplane === "kernel" ? 0 : 2 * TIMES;
+      if (refused > 0) await within("the program to refuse them", async () => (await podTunnelDrops(ours)) === refused);
       await within("the attack to work", async () => same(await delivered(), [all.ownNode, all.otherNodes - refused]));
     });
   });
@@ -189,16 +189,13 @@ async function assertOverlayGoesOn(plan: LabPlan, ours: LabNode, peer: LabNode, 
 }
 
 async function planeCounters(node: LabNode) {
-  const counters = await restingCounters(async () => {
-    const view = await viewPlane(node);
-    return view?.counters ?? assert.fail(`${node.namespace} has a data plane`);
-  });
+  const counters = await restingCounters(node);
   assertLaw(counters, node.namespace);
   return counters;
 }
 
 async function podTunnelDrops(node: LabNode): Promise<number> {
-  return Number((await viewPlane(node))?.counters.encap.drops["pod_tunnel"] ?? 0n);
+  return Number((await planeOf(node)).counters.encap.drops["pod_tunnel"] ?? 0n);
 }
 
 async function guardOf({ directory }: LabNode) {

@@ -206,7 +206,7 @@ export class AgentHost {
   async leases(): Promise<readonly string[]> {
     const store = new FileStore({ directory: this.storeDir });
     try {
-      return [...(await store.listLeases(AbortSignal.timeout(5_000))).leases.keys()].sort();
+      return [...(await store.listLeases(AbortSignal.timeout(30_000))).leases.keys()].sort();
     } finally {
       await store.close();
     }

@@ -5,7 +5,6 @@ import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type LabNode, type LabPlan, labFiles } from "../../src/lab/plan.js";
-import { runningPlane } from "../../src/lab/plane.js";
 import { type NodeSubnet, podAddress, podAddressV6, readSubnetFile } from "../../src/lab/pod.js";
 import { Runner } from "../../src/lab/runner.js";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
@@ -29,6 +28,7 @@ export interface Datagrams {
   readonly rate: number;
   readonly packets: number;
 }
+const TOO_LONG = /(message too long, mtu|Packet too big: mtu)[:= ]+\d+/;
 const DATAGRAMS: Datagrams = { rate: 4000, packets: 1000 };
 
 /** A stream each byte of which is compared, datagrams of which none is lost, and the longest packet, one byte not more. */
@@ -42,10 +42,13 @@ export async function assertCarries(from: LabNode, to: LabNode, mtu: Mtu, datagr
     const losses = [load.lost, load.sink.corrupt, load.sink.duplicates];
     assert.deepEqual(losses, [0, 0, 0], `IPv${family} from ${from.pod} to ${to.pod}`);
     const fits = (family === 4 ? mtu.v4 : mtu.v6) - ECHO_BYTES[family];
-    const longest = await ping(from, address, fits);
-    assert.equal(longest.code, 0, `${fits} bytes over IPv${family} do not pass: ${longest.stdout}`);
-    const longer = await ping(from, address, fits + 1);
-    assert.match(longer.stderr + longer.stdout, /(message too long, mtu|Packet too big: mtu)[:= ]+\d+/);
+    const passes = async () => (await ping(from, address, fits)).code === 0 || null;
+    await waitFor(`${fits} bytes over IPv${family} to pass`, passes, { timeoutMs: 30_000 });
+    const refused = async () => {
+      const { stderr, stdout } = await ping(from, address, fits + 1);
+      return TOO_LONG.test(stderr + stdout) || null;
+    };
+    await waitFor(`${fits + 1} bytes over IPv${family} to be refused`, refused, { timeoutMs: 30_000 });
   }
 }
 
@@ -64,11 +67,7 @@ export async function assertReaches(from: LabNode, to: LabNode): Promise<void> {
 
 /** Every packet that a node's data plane took is accounted for, and it carried at least `packets`. */
 export async function assertCarriedBy(node: LabNode, packets: bigint): Promise<void> {
-  const counters = await restingCounters(async () => {
-    const view = await runningPlane(node);
-    assert.ok(view !== null, `${node.namespace} has no data plane`);
-    return view.counters;
-  });
+  const counters = await restingCounters(node);
   assertLaw(counters, node.namespace);
   const carried = counters.encap.txPackets + counters.decap.txPackets;
   assert.ok(carried >= packets, `only ${carried} packets went through the data plane of ${node.namespace}`);

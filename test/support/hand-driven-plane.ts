@@ -19,6 +19,7 @@ import { Runner } from "../../src/lab/runner.js";
 import { finishFramesOnCable } from "../../src/lab/underlay.js";
 import { waitFor } from "../../src/lab/wait.js";
 
+const DEADLINE_MS = 30_000;
 const RIPSTOP = fileURLToPath(new URL("../../../bin/ripstop", import.meta.url));
 
 export type PortChoice = Pick<OpenOptions, "underlayPort" | "disable"> &
@@ -62,8 +63,7 @@ export class HandDrivenPlane {
     });
     const connect = async (): Promise<DataplaneClient | null> => {
       if (child.exitCode !== null) throw new Error(`the data-plane process ended: ${said}`);
-      // What is slow under load is not what a test asks here.
-      return DataplaneClient.connect(socket, { deadlineMs: 30_000 }).catch(() => null);
+      return DataplaneClient.connect(socket, { deadlineMs: DEADLINE_MS }).catch(() => null);
     };
     const client = await waitFor("the data-plane process", connect, { timeoutMs: 30_000 });
     try {
@@ -84,8 +84,10 @@ export class HandDrivenPlane {
 
   /** Ends the process in order; the kernel carries on. */
   async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
     await this.client.shutdown().catch(() => undefined);
     this.#child.kill("SIGKILL");
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await ended;
   }
 }
 

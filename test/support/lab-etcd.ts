@@ -142,7 +142,7 @@ add rule inet cut output oifname != "lo" tcp sport ${ports} drop
   }
 
   #words(words: readonly string[]): string[] {
-    return [`--endpoints=${this.#member(0).client}`, "--dial-timeout=5s", "--command-timeout=15s", ...words];
+    return [`--endpoints=${this.#member(0).client}`, "--dial-timeout=5s", "--command-timeout=20s", ...words];
   }
 
   #run(program: string, args: readonly string[]) {

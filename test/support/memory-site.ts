@@ -36,7 +36,11 @@ export class Site {
 
   async end(): Promise<void> {
     for (const overlay of this.overlays) {
-      assert.equal(unaccountedOverlay(overlay.counters()), 0n, `${overlay.toString()}: the law of the counters`);
+      // A worker may be in the middle of a batch.
+      await until(
+        `${overlay.toString()}: the law of the counters`,
+        () => unaccountedOverlay(overlay.counters()) === 0n,
+      );
       for (const port of [overlay.port, overlay.punts])
         if (port !== null) assert.equal(unaccountedPort(port.counters(), port.count), 0n);
     }

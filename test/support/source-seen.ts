@@ -11,12 +11,12 @@ socket.on("message", (_, from) => socket.send(from.address, from.port, from.addr
 socket.bind(${PORT}, process.argv[1], () => process.stdout.write("ready"));`;
 const CLIENT = `
 const socket = require("node:dgram").createSocket("udp4");
-const [address, from] = process.argv.slice(1);
+const [address, from, port] = process.argv.slice(1);
 const ask = () => socket.send("?", ${PORT}, address, () => undefined);
 socket.on("message", (text) => { process.stdout.write(String(text)); process.exit(0); });
-socket.bind(0, from, ask);
+socket.bind(Number(port), from, ask);
 setInterval(ask, 200);
-setTimeout(() => process.exit(1), 15000);`;
+setTimeout(() => process.exit(1), 30000);`;
 
 /** At one address, so that the answer comes from where it was asked. Ends with kill(). */
 export async function answerSources(namespace: TestNamespace, address: string): Promise<ChildProcess> {
@@ -26,7 +26,10 @@ export async function answerSources(namespace: TestNamespace, address: string): 
   return server;
 }
 
+/** Of each question its own: connection tracking still knows those of earlier rules. */
+let port = 20_000;
+
 /** What the receiver at `to` sees when a datagram leaves `namespace` from its address `from`. */
 export async function sourceSeen(namespace: TestNamespace, from: string, to: string): Promise<string> {
-  return namespace.exec(process.execPath, "-e", CLIENT, to, from);
+  return namespace.exec(process.execPath, "-e", CLIENT, to, from, `${port++}`);
 }

@@ -1,11 +1,13 @@
 // Two hosts on one segment: `ours`, which a test programs through a Host, and `other`, a kernel VXLAN peer set up by hand with
 // iproute2. Each has a "pod" address on its loopback, so that a ping from one to the other crosses the overlay.
+import assert from "node:assert/strict";
 import type { BackendContext, BackendLog } from "../../src/backend/backend.js";
 import { parseNetworkConfig } from "../../src/config/network-config.js";
 import { listHost, selectExternalInterface } from "../../src/host/external-interface.js";
 import { NetlinkHost } from "../../src/host/netlink-host.js";
 import { type TestNamespace, withNamespace } from "./network-namespace.js";
 import { pingAll } from "./ping-all.js";
+import { until } from "./until.js";
 
 export const SILENT: BackendLog = { info: () => undefined, warn: () => undefined };
 
@@ -26,6 +28,10 @@ export async function withTwoHosts(body: (hosts: TwoHosts) => Promise<void>): Pr
         await namespace.ip("link", "set", "u0", "up");
         await namespace.exec("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
       }
+      for (const { ip } of [ours, other])
+        await until("the carrier, with which IPv6 begins", async () =>
+          (await ip("link", "show", "u0")).includes("state UP"),
+        );
       await body({ ours, other, host: new NetlinkHost(ours.netlink) });
     }),
   );
@@ -68,6 +74,17 @@ export async function addOwnPod(ours: TestNamespace): Promise<void> {
   await ours.ip("address", "add", "fd00:10:0:1::1/128", "dev", "lo");
 }
 
+/** A packet of so many bytes is refused by the sender's own kernel, whose device is narrower. */
+export async function assertTooLong(
+  namespace: TestNamespace,
+  source: string,
+  target: string,
+  bytes: number,
+): Promise<void> {
+  const argv = ["ping", "-c", "1", "-w", "30", "-M", "do", "-s", String(bytes - 28), "-I", source, target];
+  await assert.rejects(namespace.exec(...argv), /message too long/);
+}
+
 /** Three pings, after the first answer ever: a segment that has just come up may lose what resolves addresses. */
 export async function pingFrom(
   namespace: TestNamespace,
@@ -75,6 +92,6 @@ export async function pingFrom(
   target: string,
   ...more: string[]
 ): Promise<void> {
-  if (more.length === 0) await namespace.exec("ping", "-c", "1", "-w", "10", "-i", "0.2", "-I", source, target);
+  if (more.length === 0) await namespace.exec("ping", "-c", "1", "-w", "30", "-i", "0.2", "-I", source, target);
   await pingAll(namespace, target, { count: 3, options: ["-I", source, ...more] });
 }

@@ -60,7 +60,7 @@ export async function runIperfTcp(options: IperfOptions): Promise<IperfResult> {
       args.push("-b", `${options.megabitsPerSecond / (options.streams ?? 1)}M`);
     if (options.omitSeconds !== undefined) args.push("-O", String(options.omitSeconds));
     const result = await new Runner().runIn(options.from, "iperf3", args, {
-      timeoutMs: (options.seconds + (options.omitSeconds ?? 0)) * 1000 + 10_000,
+      timeoutMs: (options.seconds + (options.omitSeconds ?? 0)) * 1000 + 30_000,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     const parsed = reportSchema.safeParse(parseReport(result.stdout));

@@ -8,10 +8,13 @@ export interface PingOptions {
   readonly count: number;
   readonly intervalMs: number;
   /**
-   * How long the answers may take in all, whole seconds: ping goes on until it has as many answers as it was to send pings. Without it
-   * ping waits for the last answer no longer than for two of the others, and a busy machine makes a loss of that.
+   * How long the answers may take in all, whole seconds: it goes on, with more pings, until each of the first `count` is answered, in
+   * whatever order. Without it ping waits for the last answer no longer than for two of the others, and a busy machine makes a loss of
+   * that.
    */
   readonly deadlineSeconds?: number;
+  /** More of ping's own options. */
+  readonly options?: readonly string[];
 }
 
 export interface PingResult {
@@ -32,6 +35,8 @@ export class PingRun {
   readonly #options: PingOptions;
   #output = "";
   #answers = 0;
+  #line = "";
+  readonly #answered = new Set<number>();
 
   constructor(options: PingOptions) {
     this.#options = options;
@@ -43,11 +48,12 @@ export class PingRun {
       "ping",
       "-n",
       "-D",
-      "-c",
-      String(options.count),
       "-i",
       interval,
-      ...(options.deadlineSeconds === undefined ? ["-W", "1"] : ["-w", String(options.deadlineSeconds)]),
+      ...(options.deadlineSeconds === undefined
+        ? ["-c", String(options.count), "-W", "1"]
+        : ["-w", String(options.deadlineSeconds)]),
+      ...(options.options ?? []),
       options.address,
     ];
     this.#child = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
@@ -55,11 +61,23 @@ export class PingRun {
       const text = chunk.toString();
       this.#output += text;
       this.#answers += text.split("bytes from").length - 1;
+      if (options.deadlineSeconds !== undefined && this.#hear(text) === options.count) this.#child.kill("SIGINT");
     });
     this.#closed = new Promise((resolve, reject) => {
       this.#child.once("error", reject);
       this.#child.once("close", () => resolve());
     });
+  }
+
+  /** How many of the first `count` pings are answered so far. */
+  #hear(text: string): number {
+    const lines = (this.#line + text).split("\n");
+    this.#line = lines.pop() ?? "";
+    for (const line of lines) {
+      const number = Number(/ bytes from .*icmp_seq=(\d+) .*time=/.exec(line)?.[1]);
+      if (number <= this.#options.count) this.#answered.add(number);
+    }
+    return this.#answered.size;
   }
 
   /** Answers seen so far. */

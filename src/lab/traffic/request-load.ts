@@ -42,7 +42,7 @@ export async function runRequestLoad(options: RequestLoadOptions): Promise<Reque
     const args = ["ask", "--to", options.address, "--port", port, "--protocol", options.protocol];
     args.push("--size", String(options.size ?? 64), "--milliseconds", String(options.milliseconds));
     const asked = await new Runner().runIn(options.from, tool, args, {
-      timeoutMs: options.milliseconds + 10_000,
+      timeoutMs: options.milliseconds + 30_000,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     if (asked.code !== 0)

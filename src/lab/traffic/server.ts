@@ -5,7 +5,7 @@ import { RipstopError } from "../../lib/errors.js";
 
 /** A busy machine takes its time to start a program; one that cannot start says so at once. */
 const READY_TIMEOUT_MS = 30_000;
-const END_TIMEOUT_MS = 10_000;
+const END_TIMEOUT_MS = 30_000;
 
 export class TrafficServer {
   readonly #child: ChildProcess;

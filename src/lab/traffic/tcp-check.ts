@@ -29,7 +29,7 @@ export async function runTcpCheck(options: TcpCheckOptions): Promise<TcpCheckRes
   const server = await TrafficServer.start(options.to, tool, sinkArgs, /^ready$/m);
   try {
     const args = ["send", "--to", options.address, "--port", port, "--mebibytes", String(options.mebibytes)];
-    const sent = await new Runner().runIn(options.from, tool, args, { timeoutMs: options.timeoutMs ?? 30_000 });
+    const sent = await new Runner().runIn(options.from, tool, args, { timeoutMs: options.timeoutMs ?? 60_000 });
     if (sent.code !== 0) throw new RipstopError("LAB_TRAFFIC", `tcp_check in ${options.from}: ${sent.stderr.trim()}`);
     const sink = sinkSchema.parse(lastJson(await server.finished()));
     const wanted = options.mebibytes * 1024 * 1024;

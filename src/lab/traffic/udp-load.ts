@@ -26,6 +26,8 @@ export interface UdpLoadOptions {
   readonly missingQuietMs?: number;
   /** Sender and receiver before everything else on the machine, so that what it does meanwhile is not taken for the network's doing. */
   readonly realtime?: boolean;
+  /** Awaited between the last packet and the closing of the account, e.g. that queues on the way are empty. */
+  readonly settled?: () => Promise<unknown>;
   readonly signal?: AbortSignal;
 }
 
@@ -68,7 +70,7 @@ export interface UdpLoadResult {
 export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult> {
   const port = String(options.port ?? 7777);
   const tool = toolPath("udp_load");
-  const { quietMs = 50, missingQuietMs = 1_000 } = options;
+  const { quietMs = 50, missingQuietMs = 5_000 } = options;
   const patience = ["--quiet-milliseconds", String(quietMs), "--packets", String(options.packets ?? 0)];
   patience.push("--missing-quiet-milliseconds", String(Math.max(quietMs, missingQuietMs)));
   const [program, ...before] = options.realtime === true ? ["chrt", "--fifo", "1", tool] : [tool];
@@ -79,15 +81,16 @@ export async function runUdpLoad(options: UdpLoadOptions): Promise<UdpLoadResult
     /^ready$/m,
   );
   try {
-    const milliseconds = options.milliseconds ?? 10_000;
+    const milliseconds = options.milliseconds ?? 30_000;
     const runner = new Runner();
     const sending = [...before, ...sendArguments(options, port, milliseconds)];
     const sent = await runner.runIn(options.from, program as string, sending, {
-      timeoutMs: milliseconds + 10_000,
+      timeoutMs: milliseconds + 30_000,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     if (sent.code !== 0) throw new RipstopError("LAB_TRAFFIC", `udp_load in ${options.from}: ${sent.stderr.trim()}`);
     const sender = sentSchema.parse(lastJson(sent.stdout));
+    await options.settled?.();
     const sink = sinkSchema.parse(lastJson(await server.end()));
     return { sender, sink, lost: sender.sent - sink.unique };
   } finally {

@@ -57,6 +57,8 @@ class FakeHost {
 }
 
 let folder: string;
+/** Long: a machine that stalls must not make a silent data plane of one in the same process. */
+const DEADLINE_MS = 30_000;
 let host: FakeHost;
 let stop: AbortController;
 const running: Array<Promise<void>> = [];
@@ -80,7 +82,13 @@ function wish(version: number, incarnation = "eth0 2", options = openOptions()):
 
 function supervise(desired = wish(1)): Supervisor {
   return new Supervisor(
-    { socketPath: host.socketPath, launch: host.launch, clock: systemClock, logger: silentLogger(), deadlineMs: 500 },
+    {
+      socketPath: host.socketPath,
+      launch: host.launch,
+      clock: systemClock,
+      logger: silentLogger(),
+      deadlineMs: DEADLINE_MS,
+    },
     desired,
   );
 }
@@ -98,14 +106,14 @@ function table(version: number): Uint8Array {
 }
 
 async function until(supervisor: Supervisor, wanted: (state: DataplaneState) => boolean): Promise<DataplaneState> {
-  for await (const state of supervisor.state.follow(AbortSignal.timeout(5_000))) if (wanted(state)) return state;
+  for await (const state of supervisor.state.follow(AbortSignal.timeout(30_000))) if (wanted(state)) return state;
   assert.fail(`state stayed ${JSON.stringify(supervisor.state.current)}`);
 }
 
 async function condition(met: () => boolean): Promise<void> {
-  const limit = Date.now() + 5_000;
+  const limit = Date.now() + 30_000;
   while (!met()) {
-    assert.ok(Date.now() < limit, "the condition was not met in 5 s");
+    assert.ok(Date.now() < limit, "the condition was not met in 30 s");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -144,7 +152,7 @@ test("other options are opened by a successor, which then is the only one", asyn
   await condition(() => host.binding.opened[0]?.closed === 1 && host.alive === 1);
   assert.equal(host.launches, 2);
   await condition(() => !existsSync(successorPathOf(host.socketPath)));
-  const observer = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  const observer = await DataplaneClient.connect(host.socketPath, { deadlineMs: DEADLINE_MS });
   assert.equal((await observer.hello("observe")).opened?.underlayPort, "packet");
   observer.disconnect();
 });
@@ -165,7 +173,7 @@ test("a data plane of another version is replaced, with both open until the succ
   const other = new FakeHost(host.socketPath, "0.0.9");
   other.launch(host.socketPath);
   await condition(() => existsSync(host.socketPath));
-  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: DEADLINE_MS });
   await agent.hello("control");
   await agent.open(openOptions(), "eth0 2");
   await agent.apply(table(1));
@@ -182,7 +190,7 @@ test("a data plane of another version goes on when its successor cannot open", a
   const other = new FakeHost(host.socketPath, "0.0.9");
   other.launch(host.socketPath);
   await condition(() => existsSync(host.socketPath));
-  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: 500 });
+  const agent = await DataplaneClient.connect(host.socketPath, { deadlineMs: DEADLINE_MS });
   await agent.hello("control");
   await agent.open(openOptions(), "eth0 2");
   agent.disconnect();
@@ -200,7 +208,7 @@ test("a data plane of another version goes on when its successor cannot open", a
 test("what a dying agent left of a succession is found: a lone successor is promoted", async () => {
   host.launch(successorPathOf(host.socketPath));
   await condition(() => existsSync(successorPathOf(host.socketPath)));
-  const agent = await DataplaneClient.connect(successorPathOf(host.socketPath), { deadlineMs: 500 });
+  const agent = await DataplaneClient.connect(successorPathOf(host.socketPath), { deadlineMs: DEADLINE_MS });
   await agent.hello("control");
   await agent.open(openOptions(), "eth0 2");
   agent.disconnect();

@@ -9,7 +9,7 @@ const run = (name: string, args: readonly string[], environment: NodeJS.ProcessE
   spawnSync(process.execPath, [program(name), ...args], {
     encoding: "utf8",
     env: { PATH: process.env["PATH"], ...environment },
-    timeout: 20_000,
+    timeout: 60_000,
   });
 
 const rows: ReadonlyArray<readonly [string, readonly string[], number, RegExp]> = [

@@ -22,7 +22,7 @@ async function withPlane(
   await server.listen(path);
   const clients: DataplaneClient[] = [];
   const connect = async (): Promise<DataplaneClient> => {
-    const client = await DataplaneClient.connect(path, { deadlineMs: 5_000 });
+    const client = await DataplaneClient.connect(path, { deadlineMs: 30_000 });
     clients.push(client);
     return client;
   };

@@ -13,7 +13,7 @@ import { DataplaneServer } from "../../../src/dataplane/server.js";
 import { RipstopError } from "../../../src/lib/errors.js";
 import { FakeBinding, openOptions } from "../../support/fake-binding.js";
 
-const DEADLINE = { deadlineMs: 2_000 };
+const DEADLINE = { deadlineMs: 30_000 };
 let folder: string;
 let path: string;
 let binding: FakeBinding;
