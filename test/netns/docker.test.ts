@@ -34,7 +34,7 @@ test("containers behind a docker0 made from the recipe's options talk across two
     }
     const ends = { from: one.pod, to: other.pod, address: containers[1] ?? "" };
     await runTcpCheck({ ...ends, mebibytes: 8 });
-    const longest = ["-n", "-c", "1", "-W", "2", "-M", "do", "-s", String(1450 - 28)];
+    const longest = ["-n", "-c", "1", "-w", "30", "-M", "do", "-s", String(1450 - 28)];
     await runner.mustIn(other.pod, "ping", [...longest, containers[0] ?? ""]);
   }),
 );
