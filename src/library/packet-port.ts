@@ -42,6 +42,8 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
   readonly #values: BigUint64Array;
   readonly #batch: PacketBatch;
   #epoch = 0;
+  /** The batch took all that was asked for: more may lie in the port already, of which its descriptor says nothing. */
+  #more = false;
   #count = 0;
   #closed = false;
   #endless = true;
@@ -108,6 +110,7 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
     if (this.#closed) throw this.#gone("receive");
     const count = this.#native.receive(max);
     this.#count = count;
+    this.#more = count > 0 && count === Math.min(max, BATCH_MAX);
     this.#epoch = count === 0 ? 0 : (this.descriptors[EPOCH] as number);
     return count;
   }
@@ -202,6 +205,12 @@ export class PacketPort implements AsyncIterable<PacketBatch>, Disposable {
       throw new RipstopError("PORT_BUSY", "somebody already waits for this port; a port has one reader", {
         op: "wait",
       });
+    }
+    if (this.#more) {
+      this.#more = false;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+      return;
     }
     await new Promise<void>((resolve, reject) => {
       const end = (): void => {

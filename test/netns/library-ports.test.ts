@@ -3,7 +3,7 @@
 //
 //   [pod] p1 --- p0 [ours: library] u0 192.0.2.1 ----- veth ----- 192.0.2.2 u0 [other: kernel VXLAN]
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
 import { runTcpCheck } from "../../src/lab/traffic/tcp-check.js";
@@ -155,6 +155,33 @@ describe("a packet port of kind xdp", () => {
         child.kill("SIGKILL");
         await ended;
       }
+    });
+  });
+});
+
+describe("a packet port of kind packet", () => {
+  it("hands over one by one what came at once, and a wait does not outlast what it still holds", {
+    skip: rootNeeded,
+  }, async () => {
+    await withNamespace(async ({ name, ip, exec }) => {
+      await exec("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
+      await ip("link", "add", "v0", "type", "veth", "peer", "name", "v1");
+      for (const device of ["v0", "v1"]) await ip("link", "set", device, "up");
+      const module = new URL("../../src/index.js", import.meta.url).href;
+      // Nothing else is ever sent there, so nothing else ends a wait.
+      const script = `
+        import { PacketPort } from ${JSON.stringify(module)};
+        const [port, far] = ["v0", "v1"].map((device) => PacketPort.open({ kind: "packet", device }));
+        far.sendCopies([1, 2, 3].map((number) => new Uint8Array(60).fill(number)));
+        let seen = "";
+        while (seen.length < 3) {
+          await port.wait(AbortSignal.timeout(30_000));
+          if (port.receive(1) === 1) seen += port.arena[port.offset(0)];
+        }
+        console.log(seen);
+        process.exit();`;
+      const run = ["netns", "exec", name, process.execPath, "--input-type=module", "-e", script];
+      assert.equal(execFileSync("ip", run, { encoding: "utf8", timeout: 60_000 }), "123\n");
     });
   });
 });
