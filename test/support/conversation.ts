@@ -38,7 +38,7 @@ export class Conversation {
 
   async end(): Promise<ConversationReport> {
     const said = await this.#client.end();
-    this.#server.kill();
+    await this.#server.killed();
     return JSON.parse(said.trim().split("\n").at(-1) ?? "") as ConversationReport;
   }
 

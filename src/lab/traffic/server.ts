@@ -65,6 +65,12 @@ export class TrafficServer {
     this.#child.kill("SIGKILL");
   }
 
+  /** Kills it, and waits until its port is free again. */
+  async killed(): Promise<void> {
+    this.kill();
+    await this.#closed;
+  }
+
   async #until(ready: RegExp): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
