@@ -19,6 +19,8 @@ import { wasSteady } from "../support/steady-stream.js";
 
 const ROUNDS = Number(process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
 const LONG = process.env["RIPSTOP_FAULT_ROUNDS"] !== undefined;
+/** A busy machine may disturb a round or two; others take their place. */
+const ROUNDS_MAX = LONG ? ROUNDS : 3 * ROUNDS;
 const RATE = 20_000;
 /** How long the stream is, and how far into it the signal comes: a killed data plane that has lived a second is started again at once. */
 const STREAMS = {
@@ -43,7 +45,8 @@ test("killing agents costs a stream of 20,000 packets a second nothing", { skip:
     const [one, other] = plan.nodes as readonly [LabNode, LabNode];
     const planes = await Promise.all(plan.nodes.map(pidOfPlane));
     const ends = { from: one.pod, to: other.pod, address: await addressOf(other) };
-    for (let round = 0; round < ROUNDS; round++) {
+    let rounds = 0;
+    for (; judged < ROUNDS && rounds < ROUNDS_MAX; rounds++) {
       const load = runUdpLoad({ ...ends, rate: RATE, packets: RATE, size: 200, realtime: LONG, missingQuietMs: 1_000 });
       for (const node of plan.nodes) {
         const agent = await findDaemon(plan.directory, agentName(node));
@@ -55,13 +58,13 @@ test("killing agents costs a stream of 20,000 packets a second nothing", { skip:
       // Another round proves only that agents come back. What the receiving socket could not take reached the pod.
       if (wasSteady(result, RATE, RATE)) {
         judged++;
-        assert.equal(lost - sink.socket_drops, 0, `round ${round}: ${JSON.stringify({ sender, sink })}`);
+        assert.equal(lost - sink.socket_drops, 0, `round ${rounds}: ${JSON.stringify({ sender, sink })}`);
       }
       await again(plan);
       assert.deepEqual(await Promise.all(plan.nodes.map(pidOfPlane)), planes, "agents adopt the data planes they find");
     }
+    context.diagnostic(`${judged} of ${rounds} rounds undisturbed, no packet lost in them`);
   });
-  context.diagnostic(`${judged} of ${ROUNDS} rounds undisturbed, no packet lost in them`);
 });
 
 interface Variant {
@@ -97,7 +100,9 @@ async function strikeRepeatedly(context: TestContext, plan: LabPlan, signal: Sig
   const conversation = await Conversation.start(out);
   const rounds: Cost[] = [];
   try {
-    for (let round = 0; round < ROUNDS; round++) rounds.push(await strike(one, signal, round % 2 === 0 ? out : back));
+    const judged = () => rounds.filter(({ disturbed }) => !disturbed).length;
+    for (let round = 0; judged() < ROUNDS && round < ROUNDS_MAX; round++)
+      rounds.push(await strike(one, signal, round % 2 === 0 ? out : back));
     const { broken } = await conversation.end();
     assert.equal(broken, null, "a TCP connection lasts through all of it");
   } finally {
