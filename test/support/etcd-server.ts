@@ -146,7 +146,19 @@ export class EtcdServer {
   }
 }
 
-export function freePort(): Promise<number> {
+/** Given once: the kernel may find the same port free again before anybody listens there. */
+const given = new Set<number>();
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = await unusedPort();
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+function unusedPort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);
