@@ -28,10 +28,11 @@ export const runCommand: CommandRunner = (argv, options = {}) =>
     const [program = "", ...args] = argv;
     const child = spawn(program, args, {
       stdio: "pipe",
-      timeout: options.timeLimitMs ?? TIME_LIMIT_MS,
-      killSignal: "SIGKILL",
       ...environmentOf(options),
     });
+    // Not spawn's own time limit: that one goes on where there is no such program, and a process that has nothing else to do waits.
+    const late = setTimeout(() => child.kill("SIGKILL"), options.timeLimitMs ?? TIME_LIMIT_MS);
+    for (const end of ["exit", "error"]) child.once(end, () => clearTimeout(late));
     const output = { stdout: "", stderr: "" };
     for (const stream of ["stdout", "stderr"] as const) {
       child[stream].setEncoding("utf8");
