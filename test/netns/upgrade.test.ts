@@ -21,6 +21,8 @@ import { wasSteady } from "../support/steady-stream.js";
 const ROUNDS = Number(process.env["RIPSTOP_UPGRADE_ROUNDS"] ?? process.env["RIPSTOP_FAULT_ROUNDS"] ?? "2");
 const LONG = process.env["RIPSTOP_UPGRADE_ROUNDS"] !== undefined;
 const RATE = 20_000;
+/** A busy machine may disturb a round or two; others take their place. */
+const ROUNDS_MAX = LONG ? ROUNDS : 3 * ROUNDS;
 /** No kernel's path carries while a busy machine keeps our worker waiting: what a TAP holds must last for that. */
 const RATE_UDP = LONG ? RATE : 2_000;
 const SECONDS = 2.5;
@@ -49,7 +51,8 @@ for (const [name, kind] of KINDS) {
         const conversation = await Conversation.start(out);
         const costs: number[] = [];
         try {
-          for (let round = 0; round < ROUNDS; round++) {
+          const judged = () => costs.filter((lost) => lost >= 0).length;
+          for (let round = 0; judged() < ROUNDS && round < ROUNDS_MAX; round++) {
             const upgrade = round % 2 === 0;
             const load = runUdpLoad({ ...(round % 4 < 2 ? out : back), rate, packets, size: 200 });
             await agent.replace(plan, one, upgrade ? other.program : undefined);
