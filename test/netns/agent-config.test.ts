@@ -12,7 +12,8 @@ import { type AgentHost, withAgentHost } from "../support/agent-host.js";
 import { rootNeeded } from "../support/lab.js";
 import { until } from "../support/until.js";
 
-const PEER = "10.244.77.0/24";
+/** Beyond the hundred that an agent chooses its own from. */
+const PEER = "10.244.200.0/24";
 const VTEP_MAC = "02:00:00:00:00:77";
 
 function configure(host: AgentHost, backend: object, more: object = {}): void {
