@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { isIPv4 } from "node:net";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { formatIpv4, ipv4, ipv4FromBytes, ipv4Mask, ipv4ToBytes, parseIpv4 } from "../../../src/addr/ipv4.js";
 
 test("refuses everything Go's netip refuses", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { isIPv6 } from "node:net";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { formatIpv6, ipv6, ipv6FromBytes, ipv6Mask, ipv6ToBytes, parseIpv6 } from "../../../src/addr/ipv6.js";
 
 test("prints the RFC 5952 form", () => {

@@ -1,7 +1,7 @@
 // MAC addresses: canonical text, bytes, and the kind of address a VTEP may have.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { isUnicastMac, macFromBytes, macToBytes, parseMac, randomMac } from "../../../src/addr/mac.js";
 
 test("accepts six colon-separated bytes in either case and nothing else", () => {

@@ -1,7 +1,7 @@
 // Prefix text, containment and order, for both families with one body.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import type { Prefix } from "../../../src/addr/address.js";
 import { ipv4 } from "../../../src/addr/ipv4.js";
 import { ipv6 } from "../../../src/addr/ipv6.js";

@@ -1,7 +1,7 @@
 // Go's flag syntax, row by row, and the agent's behaviour on mistakes under both manners.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { AGENT_FLAGS, FLANNEL_FLAGS } from "../../../src/config/flags.js";
 import { type FlagSpec, parseGoFlags, parseGoInt } from "../../../src/config/go-flags.js";
 

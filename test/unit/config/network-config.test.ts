@@ -1,7 +1,7 @@
 // net-conf.json: flannel's defaults, lenience and every refusal.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { formatPrefix } from "../../../src/addr/prefix.js";
 import { BACKEND_TYPES } from "../../../src/backend/catalog.js";
 import { FIELDS_OF_BACKEND } from "../../../src/config/backend-fields.js";

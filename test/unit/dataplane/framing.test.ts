@@ -1,7 +1,7 @@
 // Messages against any cutting and any garbage.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { encodeMessage, LENGTH_BYTES, MESSAGE_MAX_BYTES, MessageReader } from "../../../src/dataplane/framing.js";
 import { RipstopError } from "../../../src/lib/errors.js";
 

@@ -6,7 +6,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { DataplaneClient } from "../../../src/dataplane/client.js";
 import { encodeMessage, MESSAGE_MAX_BYTES, MessageReader } from "../../../src/dataplane/framing.js";
 import { DataplaneServer } from "../../../src/dataplane/server.js";

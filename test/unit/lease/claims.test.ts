@@ -1,7 +1,7 @@
 // Who wins when records claim the same addresses.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { prefixesOverlap } from "../../../src/addr/prefix.js";
 import { ClaimBook, settleClaims } from "../../../src/lease/claims.js";
 import type { Lease } from "../../../src/lease/lease.js";

@@ -1,7 +1,7 @@
 // Keys and values against flannel's recorded forms, and garbage against one reason each.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { ipv4 } from "../../../src/addr/ipv4.js";
 import { ipv6 } from "../../../src/addr/ipv6.js";
 import { prefix4, prefix6 } from "../../../src/addr/prefix.js";

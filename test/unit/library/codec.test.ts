@@ -1,7 +1,7 @@
 // Header codecs against the RFCs' words, against themselves for any input, and against the arithmetic of real packets.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { checksum } from "../../../src/library/codec/checksum.js";
 import { flowPort } from "../../../src/library/codec/flow.js";
 import { overlayMtu, tcpMaximumSegment, tunnelOverhead, underlayMtuFor } from "../../../src/library/codec/mtu.js";

@@ -1,7 +1,7 @@
 // The free list against a naive one, and the rules for what may be kept.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import type { Prefix, Prefix4 } from "../../../src/addr/address.js";
 import { ipv4 } from "../../../src/addr/ipv4.js";
 import {

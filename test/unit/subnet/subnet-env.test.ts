@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../support/property-runs.js";
 import { formatPrefix, parsePrefix4, parsePrefix6 } from "../../../src/addr/prefix.js";
 import { parseSubnetEnv, readSubnetEnv, type SubnetEnv, writeSubnetEnv } from "../../../src/subnet/subnet-env.js";
 
