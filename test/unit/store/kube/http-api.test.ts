@@ -67,7 +67,7 @@ describe("requests to the API server", () => {
   });
 
   it("end when nobody answers, a watch too, unless it has been taken", async () => {
-    const api = kube.client(50);
+    const api = kube.client(200);
     const heard: string[] = [];
     let open = false;
     const opened = () => {
@@ -75,14 +75,20 @@ describe("requests to the API server", () => {
     };
     const stop = new AbortController();
     const listener = { opened, heard: ({ type }: { type: string }) => heard.push(type) };
-    const watching = api.watchNodes("100", listener, stop.signal);
+    // On a busy machine not the first time.
+    const watch = (): Promise<void> =>
+      api.watchNodes("100", listener, stop.signal).catch((error: unknown) => {
+        if (!open) return watch();
+        throw error;
+      });
+    const watching = watch();
     await until("it is taken", () => open);
     kube.silent = true;
     await assert.rejects(api.watchNodes("100", listener, signal), {
       code: "STORE_UNAVAILABLE",
-      message: /within 0\.05 s/,
+      message: /within 0\.2 s/,
     });
-    await assert.rejects(api.getNode("n1", signal), { code: "STORE_UNAVAILABLE", message: /within 0\.05 s/ });
+    await assert.rejects(api.getNode("n1", signal), { code: "STORE_UNAVAILABLE", message: /within 0\.2 s/ });
     kube.put("n2", "10.244.2.0/24");
     await until("the older watch hears of it", () => heard.includes("ADDED"));
     stop.abort();
