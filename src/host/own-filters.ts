@@ -65,12 +65,13 @@ export async function removeOwnFilter(
   const still = there && (await filtersAt(run, device, side)).some(isIt);
   const which = ["protocol", "all", "pref", String(PRIORITY), "handle", handle, "bpf"];
   const removed = still ? await run(["tc", "filter", "delete", "dev", device, side, ...which]) : null;
-  if (removed !== null && removed.code !== 0) return [`tc filter on ${device} ${side}: ${removed.stderr.trim()}`];
+  if (removed !== null && removed.code !== 0 && !isGone(removed.stderr))
+    return [`tc filter on ${device} ${side}: ${removed.stderr.trim()}`];
   if (!(await clsactDevices(run)).includes(device)) return [];
   const left = await Promise.all(SIDES.map((at) => filtersAt(run, device, at)));
   if (left.flat().length > 0) return [];
   const qdisc = await run(["tc", "qdisc", "delete", "dev", device, "clsact"]);
-  return qdisc.code === 0 ? [] : [`clsact on ${device}: ${qdisc.stderr.trim()}`];
+  return qdisc.code === 0 || isGone(qdisc.stderr) ? [] : [`clsact on ${device}: ${qdisc.stderr.trim()}`];
 }
 
 type Filter = z.infer<typeof FILTERS>[number];
@@ -80,16 +81,22 @@ async function clsactDevices(run: CommandRunner): Promise<readonly string[]> {
   return qdiscs.filter(({ kind }) => kind === "clsact").map(({ dev }) => dev);
 }
 
+/** A device that goes meanwhile, as that of a killed data plane does, takes its filters along. */
 async function filtersAt(run: CommandRunner, device: string, side: string) {
-  return FILTERS.parse(await ask(run, ["filter", "show", "dev", device, side]));
+  return FILTERS.parse(await ask(run, ["filter", "show", "dev", device, side], isGone));
+}
+
+function isGone(said: string): boolean {
+  return said.includes("Cannot find device");
 }
 
 function isRipstops({ kind, pref, options }: Filter): boolean {
   return kind === "bpf" && pref === PRIORITY && options?.bpf_name === NAME;
 }
 
-async function ask(run: CommandRunner, words: readonly string[]): Promise<unknown> {
+async function ask(run: CommandRunner, words: readonly string[], isNothing = (_: string) => false): Promise<unknown> {
   const { code, stdout, stderr } = await run(["tc", "-json", ...words]);
+  if (code !== 0 && isNothing(stderr)) return [];
   if (code !== 0) {
     throw new RipstopError("TC_FAILED", `tc ${words.join(" ")} failed: ${stderr.trim()}; see \`tc qdisc show\``);
   }
