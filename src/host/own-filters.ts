@@ -87,7 +87,7 @@ async function filtersAt(run: CommandRunner, device: string, side: string) {
 }
 
 function isGone(said: string): boolean {
-  return said.includes("Cannot find device");
+  return said.includes("Cannot find device") || said.includes("No such device");
 }
 
 function isRipstops({ kind, pref, options }: Filter): boolean {
