@@ -249,6 +249,7 @@ test("cleanup removes all that an agent of IPv6 alone and its killed data plane 
   await withAgentHost(async (host) => {
     host.ip("address add fd00:90::1/64 dev eth0 nodad");
     host.ip("-6 route add default via fd00:90::fe");
+    await host.awaitOwnRoutes();
     const filters = () => host.tc("filter show dev eth0 ingress");
     const before = [host.dump(), filters()];
     await host.startAgent(["--dataplane=userspace"]);

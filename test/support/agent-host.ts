@@ -103,6 +103,17 @@ export class AgentHost {
     return said;
   }
 
+  /** The kernel makes the route of an IPv6 address a little after the address (addrconf's work queue), also without detection. */
+  async awaitOwnRoutes(): Promise<void> {
+    const addresses = this.ip("-6 -o address show").matchAll(/inet6 ([0-9a-f:]+)\//g);
+    const wanted = [...addresses].map(([, address]) => `local ${address} dev `);
+    const missing = () => {
+      const routes = this.ip("-6 -o route show table local");
+      return wanted.filter((route) => !routes.includes(route));
+    };
+    await until("a local route for each address", () => missing().length === 0);
+  }
+
   /** Starts an agent and waits until it is ready. */
   async startAgent(extra: readonly string[] = [], environment: NodeJS.ProcessEnv = {}): Promise<ChildProcess> {
     const log = join(this.folder, `agent${this.#started++}.log`);
@@ -233,6 +244,7 @@ export async function withAgentHost(body: (host: AgentHost) => Promise<void>, ne
     // Carriers come a little after their links are up, and with them what a dump shows.
     const own = () => host.ip("-o address show scope link").split("inet6").length - 1;
     await until("the links' own addresses", () => own() === 2);
+    await host.awaitOwnRoutes();
     await body(host);
   } finally {
     await host.remove();
